@@ -1,0 +1,102 @@
+package account
+
+import "fairlead.dev/fairlead/internal/fault"
+
+// Actor is who asks: a user with all memberships, a worker, or the server
+// itself for its own chores. The zero Actor is nobody and may do nothing.
+type Actor struct {
+	UserID   string
+	Username string
+	Operator bool
+
+	// Roles are the user's roles by organisation id.
+	Roles map[int64]Role
+
+	// WorkerID is set for a worker's token, and then nothing of a user's is.
+	WorkerID   string
+	WorkerName string
+
+	// Remote is the address that the request came from.
+	Remote string
+}
+
+// IsZero reports whether a is nobody.
+func (a Actor) IsZero() bool { return a.UserID == "" && a.WorkerID == "" }
+
+// Name is what audit rows and people call the actor.
+func (a Actor) Name() string {
+	if a.WorkerID != "" {
+		return "worker " + a.WorkerName
+	}
+	return a.Username
+}
+
+// ID is the user's or the worker's id.
+func (a Actor) ID() string {
+	if a.WorkerID != "" {
+		return a.WorkerID
+	}
+	return a.UserID
+}
+
+// MaySee says whether a may see project: a member of the owning organisation
+// or the owning user. Anybody else learns only that there is no such project.
+func (a Actor) MaySee(project Project) error {
+	if project.IsPersonal() {
+		if a.UserID != "" && a.UserID == project.Owner.UserID {
+			return nil
+		}
+	} else if a.IsMember(project.Owner.OrganizationID) {
+		return nil
+	}
+	return noProject(project.ID)
+}
+
+// IsMember reports whether a has any role in the organisation.
+func (a Actor) IsMember(organizationID int64) bool {
+	_, member := a.Roles[organizationID]
+	return member
+}
+
+// MayAdminister says whether a may manage the organisation's members and
+// credentials. A member is Denied; a stranger learns only that there is no
+// such organisation.
+func (a Actor) MayAdminister(organization Organization) error {
+	switch a.Roles[organization.ID] {
+	case Admin:
+		return nil
+	case Member:
+		return fault.New(fault.Denied, "not_admin", "only an admin of the organisation %s may do this", organization.Name).
+			WithHint("Ask one of its admins: `fairlead org members %s` lists them.", organization.Name)
+	default:
+		return noOrganization(organization.Name)
+	}
+}
+
+// MayOperate says whether a runs the installation.
+func (a Actor) MayOperate() error {
+	if a.Operator {
+		return nil
+	}
+	return fault.New(fault.Denied, "not_operator", "only an operator of this Fairlead may do this").
+		WithHint("Ask whoever runs `fairlead serve`.")
+}
+
+// MayWork says whether a is a worker.
+func (a Actor) MayWork() error {
+	if a.WorkerID != "" {
+		return nil
+	}
+	return fault.New(fault.Denied, "not_worker", "only a worker may do this").
+		WithHint("Use a token made by `fairlead worker-token create`.")
+}
+
+func noProject(key string) error {
+	return fault.New(fault.NotFound, "project_unknown", "there is no project %.80q, or none that you may see", key).
+		WithHint("`fairlead project list` shows yours.")
+}
+
+func noOrganization(key string) error {
+	return fault.New(fault.NotFound, "organization_unknown", "there is no organisation %.80q, or none that you may see", key).
+		WithHint("`fairlead org list` shows yours.")
+}

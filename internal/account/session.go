@@ -1,0 +1,214 @@
+package account
+
+import (
+	"context"
+	"time"
+
+	"github.com/google/uuid"
+
+	"fairlead.dev/fairlead/internal/audit"
+	"fairlead.dev/fairlead/internal/fault"
+	"fairlead.dev/fairlead/internal/secret"
+)
+
+// How long an authenticated token is remembered before the store is asked
+// again, and how exactly its last use is kept. A change made through this
+// process is seen at once; one made through another after sessionLife.
+const (
+	sessionLife   = 3 * time.Second
+	touchInterval = time.Minute
+	sessionsMost  = 10_000
+)
+
+// session is a token that was authenticated a moment ago.
+type session struct {
+	actor  Actor
+	token  Token
+	loaded time.Time
+}
+
+// Authenticate finds who a token's text stands for; remote is the address that
+// it came from. A text that is no token, an expired and a deleted one are all
+// Unauthenticated.
+func (s *Service) Authenticate(ctx context.Context, text secret.Text, remote string) (Actor, error) {
+	if text.IsEmpty() {
+		return Actor{}, fault.New(fault.Unauthenticated, "token_missing", "this needs a token").
+			WithHint("`fairlead login` gets one; send it as `Authorization: Bearer TOKEN`.")
+	}
+	hash, now := HashToken(text), s.now()
+	s.mu.Lock()
+	current, known := s.sessions[hash]
+	s.mu.Unlock()
+	if !known || now.Sub(current.loaded) >= sessionLife {
+		var err error
+		if current, err = s.load(ctx, hash, now); err != nil {
+			return Actor{}, err
+		}
+	}
+	if current.token.IsExpired(now) {
+		return Actor{}, fault.New(fault.Unauthenticated, "token_expired", "the token %q expired at %s",
+			current.token.Name, current.token.ExpiresAt.Format(time.RFC3339)).WithHint("`fairlead login` gets a new one.")
+	}
+	actor := current.actor
+	actor.Remote = remote
+	return actor, nil
+}
+
+// load asks the store for the token and whom it stands for.
+func (s *Service) load(ctx context.Context, hash string, now time.Time) (session, error) {
+	s.mu.Lock()
+	generation := s.generation
+	s.mu.Unlock()
+	token, err := s.store.TokenByHash(ctx, hash)
+	if fault.Is(err, fault.NotFound) {
+		return session{}, fault.New(fault.Unauthenticated, "token_unknown", "this token is unknown or was deleted").
+			WithHint("`fairlead login` gets a new one.")
+	}
+	if err != nil {
+		return session{}, err
+	}
+	fresh := session{token: token, loaded: now}
+	if token.IsWorker() {
+		fresh.actor = Actor{WorkerID: token.ID, WorkerName: token.Name}
+	} else if fresh.actor, err = s.userActor(ctx, token.UserID); err != nil {
+		return session{}, err
+	}
+	if now.Sub(token.LastUsedAt) >= touchInterval && !token.IsExpired(now) {
+		if err := s.store.TouchToken(ctx, token.ID, now); err != nil {
+			return session{}, err
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.sessions) >= sessionsMost {
+		clear(s.sessions)
+	}
+	if generation == s.generation { // else what was read may be what was just changed
+		s.sessions[hash] = fresh
+	}
+	return fresh, nil
+}
+
+func (s *Service) userActor(ctx context.Context, userID string) (Actor, error) {
+	user, err := s.store.UserByID(ctx, userID)
+	if err != nil {
+		return Actor{}, err
+	}
+	memberships, err := s.store.Memberships(ctx, userID)
+	if err != nil {
+		return Actor{}, err
+	}
+	actor := Actor{UserID: user.ID, Username: user.Username, Operator: user.Operator, Roles: make(map[int64]Role, len(memberships))}
+	for _, membership := range memberships {
+		actor.Roles[membership.Organization.ID] = membership.Role
+	}
+	return actor, nil
+}
+
+// forget drops every remembered session, after a change to who may do what.
+func (s *Service) forget() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.generation++
+	clear(s.sessions)
+}
+
+// signInTokenLife is how long a token made by a sign-in lasts.
+const signInTokenLife = 90 * 24 * time.Hour
+
+// SignIn trades a password for a token called name. A wrong password and an
+// unknown user look the same and take the same time.
+func (s *Service) SignIn(ctx context.Context, username string, password secret.Text, name, remote string) (Token, secret.Text, error) {
+	user, hash, err := s.store.UserByName(ctx, username)
+	if err != nil && !fault.Is(err, fault.NotFound) {
+		return Token{}, secret.Text{}, err
+	}
+	if !s.passwords.Matches(hash, password) {
+		return Token{}, secret.Text{}, fault.New(fault.Unauthenticated, "sign_in_refused", "the user name or the password is wrong")
+	}
+	actor := Actor{UserID: user.ID, Username: user.Username, Remote: remote}
+	return s.newToken(ctx, actor, audit.UserSignIn, userTokenPrefix, Token{
+		UserID: user.ID, Name: name, ExpiresAt: s.now().Add(signInTokenLife),
+	})
+}
+
+// CreateToken makes a token for actor; a zero expires makes one without end. The
+// text is returned once and kept nowhere.
+func (s *Service) CreateToken(ctx context.Context, actor Actor, name string, expires time.Time) (Token, secret.Text, error) {
+	if actor.UserID == "" {
+		return Token{}, secret.Text{}, fault.New(fault.Denied, "not_user", "only a user can make a token")
+	}
+	return s.newToken(ctx, actor, audit.TokenCreate, userTokenPrefix, Token{UserID: actor.UserID, Name: name, ExpiresAt: expires})
+}
+
+// CreateWorkerToken makes a token for a worker called name; only an operator
+// may.
+func (s *Service) CreateWorkerToken(ctx context.Context, actor Actor, name string, expires time.Time) (Token, secret.Text, error) {
+	if err := actor.MayOperate(); err != nil {
+		return Token{}, secret.Text{}, err
+	}
+	return s.newToken(ctx, actor, audit.TokenCreate, workerTokenPrefix, Token{Name: name, ExpiresAt: expires})
+}
+
+// OwnWorkerToken makes the token of the worker inside the server; that worker
+// ends it with EndOwnWorkerToken.
+func (s *Service) OwnWorkerToken(ctx context.Context, name string) (Token, secret.Text, error) {
+	return s.newToken(ctx, Actor{Username: "fairlead"}, audit.TokenCreate, workerTokenPrefix, Token{Name: name})
+}
+
+func (s *Service) newToken(ctx context.Context, actor Actor, verb audit.Verb, prefix string, token Token) (Token, secret.Text, error) {
+	now := s.now()
+	if err := fault.Join(validName("name", token.Name), validExpiry(token.ExpiresAt, now)); err != nil {
+		return Token{}, secret.Text{}, err
+	}
+	token.ID, token.CreatedAt = uuid.NewString(), now
+	text := newTokenText(prefix)
+	err := s.store.CreateToken(ctx, token, HashToken(text), s.event(actor, verb, 0, token.ID, token.Name))
+	return token, text, err
+}
+
+// Tokens are actor's own, newest first.
+func (s *Service) Tokens(ctx context.Context, actor Actor) ([]Token, error) {
+	if actor.UserID == "" {
+		return nil, nil
+	}
+	return s.store.Tokens(ctx, actor.UserID)
+}
+
+// WorkerTokens are all workers'; only an operator may see them.
+func (s *Service) WorkerTokens(ctx context.Context, actor Actor) ([]Token, error) {
+	if err := actor.MayOperate(); err != nil {
+		return nil, err
+	}
+	return s.store.Tokens(ctx, "")
+}
+
+// DeleteToken ends one of actor's tokens, or as an operator a worker's; it is
+// refused from the next request on.
+func (s *Service) DeleteToken(ctx context.Context, actor Actor, id string) error {
+	owned, err := s.Tokens(ctx, actor)
+	if err != nil {
+		return err
+	}
+	if actor.Operator {
+		workers, err := s.store.Tokens(ctx, "")
+		if err != nil {
+			return err
+		}
+		owned = append(owned, workers...)
+	}
+	for _, token := range owned {
+		if token.ID == id {
+			defer s.forget()
+			return s.store.DeleteToken(ctx, id, s.event(actor, audit.TokenDelete, 0, token.ID, token.Name))
+		}
+	}
+	return fault.New(fault.NotFound, "token_unknown", "there is no token %.80q of yours", id).
+		WithHint("`fairlead token list` shows yours.")
+}
+
+// EndOwnWorkerToken deletes the token of the worker inside the server.
+func (s *Service) EndOwnWorkerToken(ctx context.Context, token Token) error {
+	defer s.forget()
+	return s.store.DeleteToken(ctx, token.ID, s.event(Actor{Username: "fairlead"}, audit.TokenDelete, 0, token.ID, token.Name))
+}

@@ -1,0 +1,81 @@
+package account
+
+import (
+	"context"
+	"time"
+
+	"fairlead.dev/fairlead/internal/audit"
+)
+
+// Store keeps what this package decides on. Its methods may be called
+// concurrently. A thing that is not there is a NotFound fault, a name that is
+// taken a Conflict. A method that takes an audit event writes it in the same
+// transaction as the change: both are there afterwards, or neither.
+type Store interface {
+	UserStore
+	OrganizationStore
+	ProjectStore
+	TokenStore
+}
+
+// UserStore keeps users and the hashes of their passwords.
+type UserStore interface {
+	CountUsers(ctx context.Context) (int, error)
+	CreateUser(ctx context.Context, user User, passwordHash string, event audit.Event) error
+
+	// Bootstrap creates the first user and the organisation they are admin
+	// of, together; a Conflict if there is any user.
+	Bootstrap(ctx context.Context, user User, passwordHash string, organization Organization, event audit.Event) error
+	SetPassword(ctx context.Context, userID, passwordHash string, event audit.Event) error
+	UserByID(ctx context.Context, id string) (User, error)
+
+	// UserByName ignores case and also returns the password's hash.
+	UserByName(ctx context.Context, username string) (user User, passwordHash string, err error)
+}
+
+// OrganizationStore keeps organisations and who belongs to them.
+type OrganizationStore interface {
+	// CreateOrganization stores the organisation with its first admin and
+	// returns it with its id.
+	CreateOrganization(ctx context.Context, organization Organization, adminID string, event audit.Event) (Organization, error)
+	OrganizationByID(ctx context.Context, id int64) (Organization, error)
+
+	// OrganizationByName ignores case.
+	OrganizationByName(ctx context.Context, name string) (Organization, error)
+
+	// Memberships are one user's, ordered by the organisation's name.
+	Memberships(ctx context.Context, userID string) ([]Membership, error)
+
+	// Members are one organisation's, ordered by username.
+	Members(ctx context.Context, organizationID int64) ([]Membership, error)
+
+	// SetMember adds the user or changes their role. A change that would
+	// leave the organisation without an admin is a Conflict and changes
+	// nothing; so for RemoveMember.
+	SetMember(ctx context.Context, organizationID int64, userID string, role Role, event audit.Event) error
+	RemoveMember(ctx context.Context, organizationID int64, userID string, event audit.Event) error
+}
+
+// ProjectStore keeps projects. A project's name is unique, without case, among
+// those of its owner.
+type ProjectStore interface {
+	CreateProject(ctx context.Context, project Project, event audit.Event) error
+	ProjectByID(ctx context.Context, id string) (Project, error)
+
+	// Projects are those of the organisations and the user's own, ordered by
+	// owner and name.
+	Projects(ctx context.Context, organizationIDs []int64, userID string) ([]Project, error)
+}
+
+// TokenStore keeps tokens by the hash of their text.
+type TokenStore interface {
+	CreateToken(ctx context.Context, token Token, hash string, event audit.Event) error
+	TokenByHash(ctx context.Context, hash string) (Token, error)
+
+	// Tokens are a user's, or with "" the workers', newest first.
+	Tokens(ctx context.Context, userID string) ([]Token, error)
+	DeleteToken(ctx context.Context, id string, event audit.Event) error
+
+	// TouchToken notes the last use.
+	TouchToken(ctx context.Context, id string, at time.Time) error
+}

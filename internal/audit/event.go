@@ -1,0 +1,66 @@
+// Package audit knows what is written down of every change and every pull
+// grant: who, what, for which execution, from where, with what result. An
+// event never holds a secret: its details are names, numbers and codes.
+//
+// Stores take the event of a change together with the change and write both
+// in one transaction, so that neither can be without the other.
+package audit
+
+import "time"
+
+// Verb is what was done, as noun.verb.
+type Verb string
+
+// The verbs in use.
+const (
+	UserCreate         Verb = "user.create"
+	UserPassword       Verb = "user.password"
+	UserSignIn         Verb = "user.sign-in"
+	TokenCreate        Verb = "token.create"
+	TokenDelete        Verb = "token.delete"
+	OrganizationCreate Verb = "organization.create"
+	MemberSet          Verb = "member.set"
+	MemberRemove       Verb = "member.remove"
+	ProjectCreate      Verb = "project.create"
+	CredentialCreate   Verb = "credential.create"
+	CredentialUpdate   Verb = "credential.update"
+	CredentialDelete   Verb = "credential.delete"
+	CredentialReseal   Verb = "credential.reseal"
+	KeysRotate         Verb = "keys.rotate"
+	ExecutionCreate    Verb = "execution.create"
+	ExecutionStop      Verb = "execution.stop"
+	ExecutionDelete    Verb = "execution.delete"
+	GrantIssue         Verb = "grant.issue"
+)
+
+// ResultOK is the result of what came out right; any other result is the code
+// of the fault that came instead.
+const ResultOK = "ok"
+
+// Event is one row of the trail.
+type Event struct {
+	// ID grows with every event of the installation; 0 until it is stored.
+	ID   int64
+	Time time.Time
+
+	// Who did it: a user's or worker's name and id, and the address they
+	// called from.
+	Actor   string
+	ActorID string
+	Remote  string
+
+	Verb   Verb
+	Result string
+
+	// What it was done to. OrganizationID is 0 for what belongs to none.
+	OrganizationID int64
+	ObjectID       string
+	ObjectName     string
+
+	// ExecutionID is the execution that it was done for, or "".
+	ExecutionID string
+
+	// Details are further names, numbers and codes, such as the repository
+	// of a grant.
+	Details map[string]string
+}
