@@ -1,0 +1,73 @@
+package grant
+
+import (
+	"context"
+	"strings"
+
+	"fairlead.dev/fairlead/internal/fault"
+	"fairlead.dev/fairlead/internal/image"
+)
+
+// dockerHub is Docker Hub with a user's or an organisation's access token.
+// https://docs.docker.com/security/access-tokens/
+type dockerHub struct{ exchange exchange }
+
+const (
+	nameDockerHub    = "docker-hub"
+	fieldAccessToken = "access_token"
+)
+
+func (dockerHub) Description() Description {
+	return Description{
+		Name:  nameDockerHub,
+		Title: "Docker Hub",
+		Help:  "A user or organisation of Docker Hub and an access token.",
+		Fields: []Field{
+			{
+				Name: fieldUsername, Title: "User name", Required: true,
+				Help:    "The Docker ID of the user, or the name of the organisation that the token is of; not the mail address.",
+				Example: "acme",
+			},
+			{
+				Name: fieldAccessToken, Title: "Access token", Secret: true, Required: true,
+				Help:    "A personal or organisation access token that may only read.",
+				Example: "dckr_pat_…",
+			},
+		},
+		Patterns: []string{"docker.io/*", "docker.io/myusername/*"},
+	}
+}
+
+func (h dockerHub) Normalise(in Material) (Material, []string, error) {
+	out, err := normalise(h.Description(), in)
+	if err != nil {
+		return Material{}, nil, err
+	}
+	user := strings.ToLower(out.Config[fieldUsername])
+	if strings.Contains(user, "@") {
+		return Material{}, nil, fault.InvalidField(fieldUsername, "username_mail", "%q is a mail address, which Docker Hub's registry does not know", user).
+			WithHint("Enter the Docker ID; it is shown at the top right of hub.docker.com.")
+	}
+	if err := checkUser(user, fieldUsername); err != nil {
+		return Material{}, nil, err
+	}
+	out.Config[fieldUsername] = user
+	var warnings []string
+	token := out.Secrets[fieldAccessToken].Reveal()
+	if !strings.HasPrefix(token, "dckr_pat_") && !strings.HasPrefix(token, "dckr_oat_") {
+		warnings = append(warnings, "This looks like a password rather than an access token (dckr_pat_… or dckr_oat_…): it opens the whole account and stops working when two-factor login is turned on.")
+	}
+	return out, warnings, nil
+}
+
+func (h dockerHub) Issue(ctx context.Context, request Request) (Grant, error) {
+	if request.Image.Host() != image.Hub {
+		return Grant{}, fault.InvalidField("image", "image_not_hub", "%s is not on Docker Hub, and a %s credential is for nothing else", request.Image, nameDockerHub).
+			WithHint("Use a credential of kind %s for it.", nameGeneric)
+	}
+	return h.exchange.issue(ctx, request.Image, login{
+		user:      request.Material.Config[fieldUsername],
+		secret:    request.Material.Secrets[fieldAccessToken],
+		basicHint: "Docker Hub itself has a token service: check what answers in its place.",
+	})
+}

@@ -1,0 +1,138 @@
+package grant
+
+import (
+	"context"
+	"time"
+
+	"fairlead.dev/fairlead/internal/image"
+	"fairlead.dev/fairlead/internal/oci"
+	"fairlead.dev/fairlead/internal/secret"
+)
+
+// exchange is the distribution specification's own way from a user name and a
+// secret to a token, which most kinds share.
+// https://distribution.github.io/distribution/spec/auth/token/
+type exchange struct {
+	transport *oci.Transport
+	now       func() time.Time
+}
+
+// login is who asks a registry.
+type login struct {
+	user   string
+	secret secret.Text
+
+	// basicOnWorker allows the secret itself to be the grant where the
+	// registry takes nothing else.
+	basicOnWorker bool
+
+	// basicHint is the next step where that is not allowed.
+	basicHint string
+}
+
+// untraded is how long a grant holds that no token service gave out an end
+// for: a while, after which the registry is asked again.
+const untraded = 5 * time.Minute
+
+// issue gets a grant for a login.
+func (x exchange) issue(ctx context.Context, ref image.Reference, who login) (Grant, error) {
+	begin := x.now()
+	route := x.transport.For(ref.Host())
+	challenges, err := x.challenges(ctx, route, ref)
+	if err != nil {
+		return Grant{}, oci.Diagnose(err, ref)
+	}
+	if len(challenges) == 0 {
+		return newGrant(ref, oci.Anonymous, begin, untraded), nil
+	}
+	switch challenges[0].Scheme {
+	case oci.SchemeBearer:
+		token, err := route.FetchToken(ctx, oci.TokenRequest{
+			Challenge: challenges[0], Repository: ref.Repository(), User: who.user, Password: who.secret,
+		})
+		if err != nil {
+			return Grant{}, diagnoseToken(err, ref, who.user)
+		}
+		return tokenGrant(ref, token, begin, noPullRight(ref, who.user))
+	default:
+		return x.basic(ctx, route, ref, who, begin)
+	}
+}
+
+// anonymous gets a grant for nobody.
+func (x exchange) anonymous(ctx context.Context, ref image.Reference) (Grant, error) {
+	begin := x.now()
+	route := x.transport.ForStranger(ref.Host())
+	challenges, err := x.challenges(ctx, route, ref)
+	if err != nil {
+		return Grant{}, oci.Diagnose(err, ref)
+	}
+	if len(challenges) == 0 {
+		return newGrant(ref, oci.Anonymous, begin, untraded), nil
+	}
+	if challenges[0].Scheme != oci.SchemeBearer {
+		return Grant{}, credentialRequired(ref)
+	}
+	token, err := route.FetchToken(ctx, oci.TokenRequest{Challenge: challenges[0], Repository: ref.Repository()})
+	if err != nil {
+		return Grant{}, diagnoseAnonymous(err, ref)
+	}
+	return tokenGrant(ref, token, begin, credentialRequired(ref))
+}
+
+// challenges asks the registry how it wants to be asked. Some answer 200 at
+// the root of their API and challenge on the image; none at all means that the
+// registry gives the image to everybody.
+func (x exchange) challenges(ctx context.Context, route *oci.Route, ref image.Reference) ([]oci.Challenge, error) {
+	client := oci.NewClient(route)
+	challenges, err := client.Ping(ctx, oci.Anonymous)
+	if err != nil || len(challenges) > 0 {
+		return challenges, err
+	}
+	_, err = client.ResolveManifest(ctx, ref, oci.Anonymous)
+	if refused := challengeIn(err); len(refused) > 0 {
+		return refused, nil
+	}
+	return nil, err
+}
+
+// basic is for a registry that has no token service: the secret itself is the
+// only thing that it takes.
+func (x exchange) basic(ctx context.Context, route *oci.Route, ref image.Reference, who login, begin time.Time) (Grant, error) {
+	if !who.basicOnWorker {
+		return Grant{}, basicOnly(ref, who.basicHint)
+	}
+	authorization := oci.Basic(who.user, who.secret)
+	challenges, err := oci.NewClient(route).Ping(ctx, authorization)
+	if err != nil {
+		return Grant{}, diagnoseToken(err, ref, who.user)
+	}
+	if len(challenges) > 0 {
+		return Grant{}, secretRefused(ref.APIHost(), ref, who.user)
+	}
+	return newGrant(ref, authorization, begin, untraded), nil
+}
+
+// tokenGrant makes a grant of a token, or gives refused where the token says
+// that it grants nothing here.
+func tokenGrant(ref image.Reference, token oci.Token, begin time.Time, refused error) (Grant, error) {
+	if !token.Grants(ref.Repository()) {
+		return Grant{}, refused
+	}
+	grant := newGrant(ref, oci.Bearer(token.Value), begin, token.Lifetime)
+	grant.Narrow = token.OnlyPulls(ref.Repository())
+	return grant, nil
+}
+
+// newGrant fills in the times. A grant is refreshed after three quarters of
+// its life, so that a registry that is down for a moment is not felt.
+func newGrant(ref image.Reference, authorization oci.Authorization, begin time.Time, lifetime time.Duration) Grant {
+	return Grant{
+		Host:          ref.Host(),
+		Repository:    ref.Repository(),
+		Authorization: authorization,
+		IssuedAt:      begin,
+		ExpiresAt:     begin.Add(lifetime),
+		RefreshAt:     begin.Add(lifetime * 3 / 4),
+	}
+}
