@@ -265,7 +265,7 @@ func TestAVaultPrintsNoKey(t *testing.T) {
 	}
 	key := file.Key[0].KeyData.Value
 	key = key[len(key)-32:]
-	asJSON, err := json.Marshal(v)
+	asJSON, err := json.Marshal([]any{v})
 	if err != nil {
 		t.Fatal(err)
 	}
