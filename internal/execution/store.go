@@ -1,0 +1,118 @@
+package execution
+
+import (
+	"context"
+	"encoding/json"
+	"time"
+
+	"fairlead.dev/fairlead/internal/audit"
+)
+
+// Store keeps commits, executions, leases and logs. Its methods may be called
+// concurrently, each is one transaction, and what has returned is durable. A
+// thing that is not there is a NotFound fault. A method that takes an audit
+// event writes it in the same transaction as the change.
+type Store interface {
+	CommitStore
+	RunStore
+	LeaseStore
+	LogStore
+}
+
+// CommitStore keeps commits.
+type CommitStore interface {
+	// CreateCommit keeps the commit; if the project has it already, nothing
+	// changes and nothing is audited.
+	CreateCommit(ctx context.Context, commit Commit, event audit.Event) error
+	CommitByIdentifier(ctx context.Context, projectID, identifier string) (Commit, error)
+
+	// Commits are a project's, newest first, without their Config, with the
+	// count of all.
+	Commits(ctx context.Context, projectID string, page Page) ([]Commit, int, error)
+}
+
+// Page is a part of a list.
+type Page struct{ Limit, Offset int }
+
+// Filter says which executions to list.
+type Filter struct {
+	ProjectIDs []string
+
+	// Statuses and Counters narrow the list; empty: all.
+	Statuses []Status
+	Counters []int
+
+	// OldestFirst orders by counter; otherwise the newest come first.
+	OldestFirst bool
+
+	Page Page
+}
+
+// RunStore keeps executions.
+type RunStore interface {
+	// CreateExecution stores e with the next counter of its project, with the
+	// first lines of its log, and returns it with its counter.
+	CreateExecution(ctx context.Context, e Execution, lines []Line, event audit.Event) (Execution, error)
+	ExecutionByID(ctx context.Context, id string) (Execution, error)
+
+	// ExecutionByCounter finds a project's execution; counter 0 is the latest.
+	ExecutionByCounter(ctx context.Context, projectID string, counter int) (Execution, error)
+
+	// Executions are those of the filter and the count of all of them.
+	Executions(ctx context.Context, filter Filter) ([]Execution, int, error)
+
+	// CountByStatus counts a project's executions.
+	CountByStatus(ctx context.Context, projectID string) (map[Status]int, error)
+
+	// DeleteExecution removes a final execution with its log; a Conflict if it
+	// is not final.
+	DeleteExecution(ctx context.Context, id string, event audit.Event) error
+
+	// RequestStop ends a queued execution as Stopped at once and makes a
+	// started one Stopping; a Conflict for a final one, and nothing changes
+	// for one that is Stopping. Lines are appended to the log where something
+	// changed.
+	RequestStop(ctx context.Context, id string, at time.Time, lines []Line, event audit.Event) (Execution, error)
+}
+
+// LeaseStore keeps who holds which execution. A lease that is not the
+// execution's present one is NotFound to every method that takes its id.
+type LeaseStore interface {
+	// TakeLease gives the oldest queued execution to the lease's worker: it
+	// becomes Started with that lease and one attempt more. ok is false where
+	// nothing is queued. No two calls get the same execution.
+	TakeLease(ctx context.Context, lease Lease, at time.Time) (e Execution, ok bool, err error)
+
+	ExecutionByLease(ctx context.Context, leaseID string) (Execution, error)
+
+	// RenewLease sets the lease's end.
+	RenewLease(ctx context.Context, leaseID string, until time.Time) (Execution, error)
+
+	// NoteImage keeps the digest, and the pull report where it is not nil.
+	NoteImage(ctx context.Context, leaseID, digest string, report json.RawMessage) error
+
+	// FinishLease ends the execution with the result, appends the lines and
+	// clears the lease.
+	FinishLease(ctx context.Context, leaseID string, at time.Time, result Result, lines []Line) error
+
+	// RequeueLease gives the execution back to the queue, at its old place, and
+	// appends the lines.
+	RequeueLease(ctx context.Context, leaseID string, lines []Line) error
+
+	// LapsedLeases are up to limit executions whose lease ended before at.
+	LapsedLeases(ctx context.Context, at time.Time, limit int) ([]Execution, error)
+}
+
+// LogStore keeps the lines. It numbers them, and moves a line's time on where it
+// is not later than that of the line before.
+type LogStore interface {
+	// AppendLog stores a batch under a lease. A batch whose number is not above
+	// the lease's last one was stored before: nothing changes.
+	AppendLog(ctx context.Context, leaseID string, batch int64, lines []Line) error
+
+	// ReadLog are up to limit lines after the sequence number after, in order.
+	ReadLog(ctx context.Context, executionID string, after int64, limit int) ([]Line, error)
+
+	// LogLength is the number of lines.
+	LogLength(ctx context.Context, executionID string) (int64, error)
+}
