@@ -1,11 +1,17 @@
 // Package image knows container image names: references as Docker reads them,
 // match patterns that say which images a credential serves, and the index
 // that finds the most specific pattern for a reference without a scan.
+//
+// It knows nothing of credentials, organisations or registries' protocols, and
+// does no I/O. Start with ParseReference, ParsePattern and NewIndex; the
+// README beside this file says why the rules are what they are.
 package image
 
 import (
-	"errors"
-	"fmt"
+	// A digest is refused as unsupported unless its algorithm is linked in.
+	_ "crypto/sha256"
+	_ "crypto/sha512"
+
 	"strings"
 
 	"github.com/distribution/reference"
@@ -17,13 +23,21 @@ import (
 // Hub is the host under which Docker Hub's images are known.
 const Hub = "docker.io"
 
+// nameMost bounds an image name in bytes: the longest host, repository, tag
+// and digest with their separators fit in.
+const nameMost = 1024
+
 // Reference is an image name, normalised as Docker does. It is made by
-// ParseReference alone and cannot be wrong.
+// ParseReference alone and cannot be wrong: host and repository have 1 to 255
+// bytes, the tag at most 128, all of them printable ASCII. References compare
+// with ==.
 type Reference struct {
-	host       string
-	repository string
-	tag        string
-	digest     digest.Digest
+	text string // HOST/REPOSITORY[:TAG], in one piece so that it can be a key
+
+	// Where the host and the repository end in text.
+	hostEnd, pathEnd uint16
+
+	digest digest.Digest
 }
 
 // ParseReference reads an image name as Docker does: `ubuntu` is
@@ -31,38 +45,34 @@ type Reference struct {
 // index.docker.io and registry-1.docker.io are docker.io; hosts compare
 // without case. `name:tag@digest` keeps both; the digest decides what is
 // pulled. The error is an Invalid fault that says the mend.
+//
+// It is stricter than Docker in three things that Docker takes for hosts and
+// nobody means: `Acme/x` is an upper-case path and not a host `Acme`, a host
+// such as `my_host.example` that no URL could hold is refused, and so is one
+// beyond 255 bytes.
 func ParseReference(name string) (Reference, error) {
-	if name != strings.TrimSpace(name) || name == "" {
-		return Reference{}, invalid(name, "an image name must not be empty or begin or end with white space")
+	if t := textTrouble(name, "an image name", nameMost); t != nil {
+		return Reference{}, invalidName(name, t)
 	}
-	if scheme, rest, found := strings.Cut(name, "://"); found {
-		return Reference{}, invalid(name, "an image name has no scheme").WithHint("Leave out %q: %s", scheme+"://", rest)
+	host, rest := splitHost(name)
+	named, err := reference.ParseNormalizedNamed(host + "/" + rest)
+	if err != nil || reference.Domain(named) != host || len(host) > hostMost || isImageID(name) {
+		return Reference{}, invalidName(name, nameTrouble(name, host, rest))
 	}
-	named, err := reference.ParseNormalizedNamed(lowerHost(name))
-	if err != nil {
-		f := invalid(name, "%s", reason(err)).WithCause(err)
-		if lower := strings.ToLower(name); lower != name && errors.Is(err, reference.ErrNameContainsUppercase) {
-			f = f.WithHint("Write it in lower case.")
-		}
-		return Reference{}, f
-	}
-	ref := Reference{host: canonicalHost(reference.Domain(named)), repository: reference.Path(named)}
-	if ref.host == Hub && !strings.Contains(ref.repository, "/") {
-		ref.repository = "library/" + ref.repository
-	}
+	ref := Reference{text: named.Name(), hostEnd: uint16(len(host)), pathEnd: uint16(len(named.Name()))}
 	if d, ok := named.(reference.Digested); ok {
 		ref.digest = d.Digest()
 	}
 	if t, ok := named.(reference.Tagged); ok {
-		ref.tag = t.Tag()
+		ref.text += ":" + t.Tag()
 	} else if ref.digest == "" {
-		ref.tag = "latest"
+		ref.text += ":latest"
 	}
 	return ref, nil
 }
 
 // constant is a type that only an untyped constant converts to, so that
-// MustParseReference cannot be given a value from outside.
+// MustParseReference and MustParsePattern cannot be given a value from outside.
 type constant string
 
 // MustParseReference is ParseReference for constants in tests and tables; it
@@ -76,13 +86,13 @@ func MustParseReference(name constant) Reference {
 }
 
 // Host is the registry's host and port, lower case, docker.io for Docker Hub.
-func (r Reference) Host() string { return r.host }
+func (r Reference) Host() string { return r.text[:r.hostEnd] }
 
 // Repository is the path inside the registry, without host and tag.
-func (r Reference) Repository() string { return r.repository }
+func (r Reference) Repository() string { return r.text[min(r.hostEnd+1, r.pathEnd):r.pathEnd] }
 
 // Tag is the tag, and "" for an image named by digest alone.
-func (r Reference) Tag() string { return r.tag }
+func (r Reference) Tag() string { return strings.TrimPrefix(r.text[r.pathEnd:], ":") }
 
 // Digest is the digest that the name asks for, and "" if it names a tag only.
 func (r Reference) Digest() digest.Digest { return r.digest }
@@ -93,11 +103,11 @@ func (r Reference) Target() string {
 	if r.digest != "" {
 		return r.digest.String()
 	}
-	return r.tag
+	return r.Tag()
 }
 
 // IsZero reports whether r is the zero value, which names nothing.
-func (r Reference) IsZero() bool { return r.host == "" }
+func (r Reference) IsZero() bool { return r.text == "" }
 
 // WithDigest is r pinned to d; the tag stays for people to read.
 func (r Reference) WithDigest(d digest.Digest) Reference {
@@ -106,71 +116,54 @@ func (r Reference) WithDigest(d digest.Digest) Reference {
 }
 
 // Name is host and repository, without tag and digest.
-func (r Reference) Name() string { return r.host + "/" + r.repository }
+func (r Reference) Name() string { return r.text[:r.pathEnd] }
 
-// String is the full normalised name.
+// String is the full normalised name; ParseReference reads it as r again.
 func (r Reference) String() string {
-	s := r.Name()
-	if r.tag != "" {
-		s += ":" + r.tag
-	}
 	if r.digest != "" {
-		s += "@" + r.digest.String()
+		return r.text + "@" + r.digest.String()
 	}
-	return s
+	return r.text
 }
 
 // APIHost is the host that serves the registry's API: registry-1.docker.io
 // for Docker Hub, otherwise the host itself.
 // https://docs.docker.com/registry/ names it; Docker's client does the same.
 func (r Reference) APIHost() string {
-	if r.host == Hub {
+	if r.Host() == Hub {
 		return "registry-1.docker.io"
 	}
-	return r.host
+	return r.Host()
 }
 
-// canonicalHost lowers a registry's host and folds the Hub's other names.
-func canonicalHost(host string) string {
-	switch host = strings.ToLower(host); host {
-	case "index.docker.io", "registry-1.docker.io":
-		return Hub
-	default:
-		return host
-	}
-}
-
-// lowerHost lowers the part of name that Docker takes for a host, so that
-// `GHCR.io/a` is a host and not an upper-case path.
-func lowerHost(name string) string {
-	first, rest, found := strings.Cut(name, "/")
-	if !found || !isHost(first) {
-		return name
-	}
-	return strings.ToLower(first) + "/" + rest
-}
-
-// isHost is Docker's rule for the first part of a name.
-func isHost(part string) bool {
-	return strings.ContainsAny(part, ".:") || strings.EqualFold(part, "localhost")
-}
-
-func invalid(name, message string, args ...any) *fault.Error {
-	f := fault.InvalidField("image", "image_name", message, args...)
-	f.Message = "image " + quote(name) + ": " + f.Fields[0].Message
+// invalidName is the fault of an image name.
+func invalidName(name string, t *trouble) *fault.Error {
+	f := fault.InvalidField("image", "image_name", "%s", t.message).WithHint("%s", t.hint)
+	f.Message = "image " + shown(name) + ": " + t.message
 	return f
 }
 
-// reason is the parser's error without its package's prefix.
-func reason(err error) string {
-	return strings.TrimPrefix(err.Error(), "invalid reference format: ")
-}
-
-// quote shows a foreign name in a message: escaped, and cut where it is long.
-func quote(name string) string {
-	const most = 128
-	if len(name) > most {
-		return fmt.Sprintf("%q…", name[:most])
+// nameTrouble says what is wrong with a name that is refused. host and rest
+// are its normalised halves.
+func nameTrouble(name, host, rest string) *trouble {
+	path, digestText, hasDigest := strings.Cut(rest, "@")
+	path, tag, hasTag := strings.Cut(path, ":")
+	switch {
+	case isImageID(name):
+		return newTrouble("id", "this is an image's ID, and a registry knows names").
+			mend("Write NAME@sha256:%s with the name of its repository.", name)
+	case hostTrouble(host) != nil:
+		return hostTrouble(host)
+	case pathTrouble(path) != nil:
+		return pathTrouble(path)
+	case hasTag && !isTag(tag):
+		return newTrouble("tag", "%s is no tag", shown(tag)).
+			mend("A tag has 1 to 128 letters, digits, `_`, `.` and `-`, and begins with none of the last two.")
+	case hasDigest:
+		return newTrouble("digest", "%s is no digest", shown(digestText)).
+			mend("A digest is `sha256:` and 64 hexadecimal digits in lower case.")
+	default:
+		return newTrouble("name", "this is no image name that Docker takes").
+			mend("Write HOST/REPOSITORY:TAG, such as ghcr.io/acme/train:v2.")
 	}
-	return fmt.Sprintf("%q", name)
 }
