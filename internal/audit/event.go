@@ -27,6 +27,7 @@ const (
 	CredentialDelete   Verb = "credential.delete"
 	CredentialReseal   Verb = "credential.reseal"
 	KeysRotate         Verb = "keys.rotate"
+	CommitImport       Verb = "commit.import"
 	ExecutionCreate    Verb = "execution.create"
 	ExecutionStop      Verb = "execution.stop"
 	ExecutionDelete    Verb = "execution.delete"

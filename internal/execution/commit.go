@@ -1,9 +1,16 @@
 package execution
 
 import (
+	"cmp"
 	"context"
 	"io"
 	"time"
+
+	"fairlead.dev/fairlead/internal/account"
+	"fairlead.dev/fairlead/internal/audit"
+	"fairlead.dev/fairlead/internal/fault"
+	"fairlead.dev/fairlead/internal/source"
+	"fairlead.dev/fairlead/internal/valohaiyaml"
 )
 
 // Commit is a state of a project's code that steps can be run of.
@@ -36,4 +43,86 @@ type Packages interface {
 
 	// Open reads a package; NotFound if it is not there.
 	Open(ctx context.Context, identifier string) (io.ReadSeekCloser, int64, error)
+}
+
+// PackageMost is the largest package that is taken, in bytes: what the clients
+// of the API know as the limit.
+const PackageMost = 1 << 30
+
+// configName is where a project's steps are, unless a commit says otherwise.
+const configName = "valohai.yaml"
+
+// NewPackage describes uploaded code. ConfigPath is where its valohai.yaml is;
+// "" for the package's root.
+type NewPackage struct {
+	Project     string
+	Description string
+	ConfigPath  string
+}
+
+// Import keeps an uploaded package as a commit of the project. The valohai.yaml
+// in it must be one that can be run; what is wrong with it is told with line and
+// column. The same bytes are the same commit.
+func (s *Service) Import(ctx context.Context, actor account.Actor, draft NewPackage, r io.Reader) (Commit, error) {
+	project, err := s.projects.Project(ctx, actor, draft.Project)
+	if err != nil {
+		return Commit{}, err
+	}
+	identifier, size, err := s.packages.Put(ctx, r, PackageMost)
+	if err != nil {
+		return Commit{}, err
+	}
+	commit := Commit{
+		ProjectID: project.ID, Identifier: identifier, Description: draft.Description, CreatedAt: s.now(),
+		ConfigPath: cmp.Or(draft.ConfigPath, configName), Size: size,
+	}
+	if commit.Config, err = s.readConfig(ctx, identifier, commit.ConfigPath); err != nil {
+		return Commit{}, err
+	}
+	if _, findings := valohaiyaml.Parse(commit.ConfigPath, []byte(commit.Config)); findings.Err() != nil {
+		return Commit{}, findings.Err()
+	}
+	event := audit.Event{
+		Time: s.now(), Actor: actor.Name(), ActorID: actor.ID(), Remote: actor.Remote,
+		Verb: audit.CommitImport, Result: audit.ResultOK, OrganizationID: project.Owner.OrganizationID,
+		ObjectID: identifier, ObjectName: project.Name,
+	}
+	return commit, s.store.CreateCommit(ctx, commit, event)
+}
+
+func (s *Service) readConfig(ctx context.Context, identifier, path string) (string, error) {
+	file, _, err := s.packages.Open(ctx, identifier)
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = file.Close() }() // only read
+	text, err := source.ReadFile(ctx, file, path, valohaiyaml.MaxSize)
+	return string(text), err
+}
+
+// Commits are a project's, newest first, without their Config.
+func (s *Service) Commits(ctx context.Context, actor account.Actor, project string, page Page) ([]Commit, int, error) {
+	found, err := s.projects.Project(ctx, actor, project)
+	if err != nil {
+		return nil, 0, err
+	}
+	return s.store.Commits(ctx, found.ID, page.bounded())
+}
+
+// Commit finds a commit of a project that actor may see.
+func (s *Service) Commit(ctx context.Context, actor account.Actor, project, identifier string) (Commit, error) {
+	found, err := s.projects.Project(ctx, actor, project)
+	if err != nil {
+		return Commit{}, err
+	}
+	return s.commit(ctx, found, identifier)
+}
+
+func (s *Service) commit(ctx context.Context, project account.Project, identifier string) (Commit, error) {
+	commit, err := s.store.CommitByIdentifier(ctx, project.ID, identifier)
+	if fault.Is(err, fault.NotFound) {
+		return Commit{}, fault.New(fault.NotFound, "commit_unknown", "the project %s has no commit %.80q", project.Name, identifier).
+			WithHint("`fairlead run` uploads the code of the directory that it is called in.")
+	}
+	return commit, err
 }

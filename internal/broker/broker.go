@@ -1,0 +1,141 @@
+// Package broker answers the one question: for this execution and this image,
+// which pull grant? It selects the credential, opens it, has it traded with the
+// registry, remembers the grant until shortly before it ends, and writes down
+// who got it.
+//
+// It is the only place where a stored secret is opened for use. It talks to no
+// registry itself and keeps nothing on disk.
+package broker
+
+import (
+	"context"
+	"strconv"
+	"time"
+
+	"fairlead.dev/fairlead/internal/account"
+	"fairlead.dev/fairlead/internal/audit"
+	"fairlead.dev/fairlead/internal/fault"
+	"fairlead.dev/fairlead/internal/image"
+	"fairlead.dev/fairlead/internal/registry"
+)
+
+// Selector finds the credentials that cover an image; registry.Selector is one.
+type Selector interface {
+	Select(ctx context.Context, project account.Project, ref image.Reference) (registry.Selection, error)
+	Near(ctx context.Context, project account.Project, ref image.Reference) ([]image.NearMiss[registry.Credential], error)
+}
+
+// Opener opens sealed credentials and notes their use; registry.Service is one.
+type Opener interface {
+	Open(credential registry.Credential) (registry.Material, error)
+	Touch(ctx context.Context, credential registry.Credential) error
+}
+
+// Recorder writes audit rows; audit.Store is one.
+type Recorder interface {
+	Record(ctx context.Context, events ...audit.Event) error
+}
+
+// Config is what a Broker is made of. All of it is required.
+type Config struct {
+	Selector Selector
+	Opener   Opener
+	Issuer   Issuer
+	Recorder Recorder
+	Now      func() time.Time
+}
+
+// Broker gives out pull grants. Make it with New; safe for concurrent use.
+type Broker struct {
+	config Config
+	cache  *cache
+}
+
+// New wires a broker.
+func New(config Config) *Broker {
+	return &Broker{config: config, cache: &cache{now: config.Now, entries: make(map[key]*entry)}}
+}
+
+// Close waits for exchanges that are under way.
+func (b *Broker) Close() { b.cache.wait() }
+
+// Grant gives the grant for the request's image. Any number of requests for
+// the same repository cause one exchange. Every grant and every refusal leaves
+// an audit row before it is answered. The error is a fault whose sentence says
+// whether there is a credential, which, and what it lacks.
+func (b *Broker) Grant(ctx context.Context, request Request) (Answer, error) {
+	selection, err := b.config.Selector.Select(ctx, request.Project, request.Image)
+	if err != nil {
+		return Answer{}, err
+	}
+	answer, err := b.grant(ctx, request, selection)
+	if ctx.Err() != nil {
+		return Answer{}, ctx.Err() // nobody is there to get it
+	}
+	if err != nil {
+		err = b.diagnose(ctx, request, selection, err)
+	}
+	if auditErr := b.config.Recorder.Record(ctx, b.event(request, answer, err)); auditErr != nil {
+		return Answer{}, auditErr
+	}
+	return answer, err
+}
+
+func (b *Broker) grant(ctx context.Context, request Request, selection registry.Selection) (answer Answer, err error) {
+	k := key{host: request.Image.Host(), repository: request.Image.Repository()}
+	winner, covered := selection.Winner()
+	if !covered {
+		answer.Grant, err = b.cache.get(ctx, k, request.Refused, func(ctx context.Context) (Grant, error) {
+			return b.config.Issuer.Anonymous(ctx, request.Image)
+		})
+		return answer, err
+	}
+	answer.Credential, answer.Pattern = &winner, selection.Matches[0].Pattern
+	answer.Others = otherNames(selection)
+	k.credential, k.version = winner.ID, winner.Version
+	answer.Grant, err = b.cache.get(ctx, k, request.Refused, func(ctx context.Context) (Grant, error) {
+		material, err := b.config.Opener.Open(winner)
+		if err != nil {
+			return Grant{}, err
+		}
+		grant, err := b.config.Issuer.Issue(ctx, winner.Kind, request.Image, material)
+		if err != nil {
+			return Grant{}, err
+		}
+		return grant, b.config.Opener.Touch(ctx, winner)
+	})
+	return answer, err
+}
+
+// otherNames are the credentials behind the winner, each once.
+func otherNames(selection registry.Selection) []string {
+	var names []string
+	seen := map[string]bool{selection.Matches[0].Value.ID: true}
+	for _, match := range selection.Matches[1:] {
+		if !seen[match.Value.ID] {
+			seen[match.Value.ID] = true
+			names = append(names, match.Value.Name)
+		}
+	}
+	return names
+}
+
+func (b *Broker) event(request Request, answer Answer, err error) audit.Event {
+	event := audit.Event{
+		Time: b.config.Now(), Actor: request.Actor.Name(), ActorID: request.Actor.ID(), Remote: request.Actor.Remote,
+		Verb: audit.GrantIssue, Result: audit.ResultOK,
+		OrganizationID: request.Project.Owner.OrganizationID, ExecutionID: request.ExecutionID,
+		Details: map[string]string{"image": request.Image.String(), "project": request.Project.Name},
+	}
+	if answer.Credential != nil {
+		event.ObjectID, event.ObjectName = answer.Credential.ID, answer.Credential.Name
+		event.Details["pattern"] = answer.Pattern.String()
+	}
+	if err != nil {
+		event.Result = fault.From(err).Code
+		return event
+	}
+	event.Details["narrow"] = strconv.FormatBool(answer.Grant.Narrow)
+	event.Details["expires"] = answer.Grant.ExpiresAt.UTC().Format(time.RFC3339)
+	return event
+}

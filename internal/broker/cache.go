@@ -1,0 +1,190 @@
+package broker
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"fairlead.dev/fairlead/internal/fault"
+)
+
+// Times of what is remembered.
+const (
+	// exchangeMost is how long one exchange may take.
+	exchangeMost = 45 * time.Second
+
+	// How long a failure stands: what the registry decided, what may pass by
+	// itself, and the longest wait that a registry may ask for.
+	refusalLife     = 10 * time.Second
+	outageLife      = 2 * time.Second
+	longestThrottle = 5 * time.Minute
+
+	// sinceIssue is how old a grant must be before its refusal by the registry
+	// makes another exchange worth it.
+	sinceIssue = 5 * time.Second
+
+	// entriesMost is how many grants and failures are kept.
+	entriesMost = 20_000
+)
+
+// key is what one exchange is good for. Repository "" is the credential itself,
+// for failures that have nothing to do with the repository. The credential's
+// version changes with its secret, so that a mended one is tried at once.
+type key struct {
+	credential string
+	version    int
+	host       string
+	repository string
+}
+
+func (k key) ofCredential() key {
+	k.repository = ""
+	return k
+}
+
+// entry is what is known for a key: a grant, or a failure until a moment, and
+// the exchange under way.
+type entry struct {
+	grant  Grant
+	err    error
+	until  time.Time // of err
+	flight *flight
+}
+
+func (e *entry) failed(now time.Time) bool { return e.err != nil && now.Before(e.until) }
+
+// flight is one exchange that any number of askers wait for.
+type flight struct {
+	done  chan struct{}
+	grant Grant
+	err   error
+}
+
+// cache holds grants until shortly before they end. For each key at most one
+// exchange is under way, and it goes on though its askers leave.
+type cache struct {
+	now func() time.Time
+
+	mu      sync.Mutex
+	entries map[key]*entry
+	flights sync.WaitGroup
+}
+
+// get is the grant for k, from memory or from exchange. refused is the IssuedAt
+// of a grant that is of no use any more.
+func (c *cache) get(ctx context.Context, k key, refused time.Time, exchange func(context.Context) (Grant, error)) (Grant, error) {
+	c.mu.Lock()
+	now := c.now()
+	e := c.entry(k)
+	hasGrant := now.Before(e.grant.ExpiresAt)
+	if hasGrant && e.grant.IssuedAt.Equal(refused) && now.Sub(e.grant.IssuedAt) >= sinceIssue {
+		hasGrant = false
+	}
+	switch {
+	case hasGrant && (now.Before(e.grant.RefreshAt) || now.Before(e.until)):
+		defer c.mu.Unlock()
+		return e.grant, nil
+	case hasGrant: // refreshed ahead, behind the asker's back
+		defer c.mu.Unlock()
+		c.start(ctx, k, e, exchange)
+		return e.grant, nil
+	case e.failed(now):
+		defer c.mu.Unlock()
+		return Grant{}, e.err
+	}
+	if whole, known := c.entries[k.ofCredential()]; known && whole.failed(now) {
+		defer c.mu.Unlock()
+		return Grant{}, whole.err
+	}
+	f := c.start(ctx, k, e, exchange)
+	c.mu.Unlock()
+	select {
+	case <-f.done:
+		return f.grant, f.err
+	case <-ctx.Done():
+		return Grant{}, ctx.Err()
+	}
+}
+
+// entry is the entry for k, made where there is none. c.mu is held.
+func (c *cache) entry(k key) *entry {
+	e, found := c.entries[k]
+	if !found {
+		if len(c.entries) >= entriesMost {
+			c.shrink()
+		}
+		e = new(entry)
+		c.entries[k] = e
+	}
+	return e
+}
+
+// shrink drops what has ended, or if that is not enough, whatever comes first.
+func (c *cache) shrink() {
+	now := c.now()
+	for k, e := range c.entries {
+		if e.flight == nil && !now.Before(e.grant.ExpiresAt) && !now.Before(e.until) {
+			delete(c.entries, k)
+		}
+	}
+	for k, e := range c.entries {
+		if len(c.entries) < entriesMost*3/4 {
+			return
+		}
+		if e.flight == nil {
+			delete(c.entries, k)
+		}
+	}
+}
+
+// start begins the exchange for e, unless one is under way. c.mu is held.
+func (c *cache) start(ctx context.Context, k key, e *entry, exchange func(context.Context) (Grant, error)) *flight {
+	if e.flight != nil {
+		return e.flight
+	}
+	f := &flight{done: make(chan struct{})}
+	e.flight = f
+	c.flights.Go(func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), exchangeMost)
+		defer cancel()
+		f.grant, f.err = exchange(ctx)
+		c.land(k, e, f)
+		close(f.done)
+	})
+	return f
+}
+
+// land keeps what an exchange brought.
+func (c *cache) land(k key, e *entry, f *flight) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	e.flight = nil
+	if f.err == nil {
+		e.grant, e.err, e.until = f.grant, nil, time.Time{}
+		return
+	}
+	// A grant that still holds stays, and is not refreshed before the failure
+	// is forgotten.
+	e.err, e.until = f.err, c.now().Add(failureLife(f.err))
+	if k.credential != "" && fault.Is(f.err, fault.Unauthenticated) {
+		whole := c.entry(k.ofCredential())
+		whole.err, whole.until = e.err, e.until
+	}
+}
+
+// failureLife is how long a failure is remembered, so that a wrong secret does
+// not lock the account and a registry that is down is not stormed.
+func failureLife(err error) time.Duration {
+	f := fault.From(err)
+	switch {
+	case f.RetryAfter > 0:
+		return min(f.RetryAfter, longestThrottle)
+	case f.Kind == fault.Unavailable:
+		return outageLife
+	default:
+		return refusalLife
+	}
+}
+
+// wait returns when no exchange is under way.
+func (c *cache) wait() { c.flights.Wait() }

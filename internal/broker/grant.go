@@ -1,0 +1,67 @@
+package broker
+
+import (
+	"context"
+	"time"
+
+	"fairlead.dev/fairlead/internal/account"
+	"fairlead.dev/fairlead/internal/image"
+	"fairlead.dev/fairlead/internal/registry"
+	"fairlead.dev/fairlead/internal/secret"
+)
+
+// Grant is the right to pull one repository for a while.
+type Grant struct {
+	Host       string
+	Repository string
+
+	// Scheme is how it is shown to the registry: bearer, basic or anonymous.
+	Scheme string
+	User   string // of basic
+	Secret secret.Text
+
+	IssuedAt  time.Time
+	ExpiresAt time.Time
+	RefreshAt time.Time // from when on a new one is worth asking for
+
+	// Narrow tells that the grant itself says it is limited to pulling the one
+	// repository.
+	Narrow bool
+}
+
+// Issuer trades a credential for a grant with the registry's own protocol, and
+// remembers nothing. Every error is a fault. It is called concurrently.
+type Issuer interface {
+	Issue(ctx context.Context, kind string, ref image.Reference, material registry.Material) (Grant, error)
+
+	// Anonymous gets a grant without a credential; a fault of code
+	// credential_required tells that the image is not for everybody.
+	Anonymous(ctx context.Context, ref image.Reference) (Grant, error)
+}
+
+// Request asks for a grant for one execution.
+type Request struct {
+	// Actor is the worker that holds the execution.
+	Actor       account.Actor
+	Project     account.Project
+	ExecutionID string
+	Image       image.Reference
+
+	// Refused is the IssuedAt of a grant that the registry no longer takes;
+	// zero: none was refused.
+	Refused time.Time
+}
+
+// Answer is a grant and whose it is.
+type Answer struct {
+	Grant Grant
+
+	// Credential is the credential that was traded, nil for an image that
+	// everybody may pull; Pattern is the pattern that covered the image.
+	Credential *registry.Credential
+	Pattern    image.Pattern
+
+	// Others are the names of credentials that cover the image too and were not
+	// tried.
+	Others []string
+}

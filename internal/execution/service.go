@@ -1,0 +1,328 @@
+package execution
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"fairlead.dev/fairlead/internal/account"
+	"fairlead.dev/fairlead/internal/audit"
+	"fairlead.dev/fairlead/internal/fault"
+	"fairlead.dev/fairlead/internal/image"
+	"fairlead.dev/fairlead/internal/valohaiyaml"
+)
+
+// Bounds of an execution.
+const (
+	titleMost       = 200
+	tagsMost        = 50
+	environmentMost = 1000
+	scriptMost      = 1 << 20
+	pageDefault     = 100
+	pageMost        = 10_000
+)
+
+// Projects finds projects as an actor may see them; account.Service is one.
+type Projects interface {
+	Project(ctx context.Context, actor account.Actor, key string) (account.Project, error)
+	Projects(ctx context.Context, actor account.Actor) ([]account.Project, error)
+}
+
+// Config is what a Service is made of.
+type Config struct {
+	Store    Store
+	Packages Packages
+	Projects Projects
+	Now      func() time.Time
+
+	// Changed is rung with an execution's id when it or its log changed, and
+	// with QueueKey when there is something new to run.
+	Changed *Bell
+}
+
+// QueueKey is what Changed is rung with for the queue.
+const QueueKey = "queue"
+
+// Service starts, shows and ends executions for the doors. Make it with
+// NewService; safe for concurrent use.
+type Service struct {
+	store    Store
+	packages Packages
+	projects Projects
+	now      func() time.Time
+	changed  *Bell
+}
+
+// NewService wires a service.
+func NewService(config Config) *Service {
+	return &Service{
+		store: config.Store, packages: config.Packages, projects: config.Projects,
+		now: config.Now, changed: config.Changed,
+	}
+}
+
+// Draft is what an execution is made from. Project is an id or a name.
+type Draft struct {
+	Project string
+	Commit  string
+	Step    string
+
+	// Image overrides the step's; "" keeps it.
+	Image string
+
+	Parameters  map[string]valohaiyaml.Value
+	Environment map[string]string
+	Title       string
+	Tags        []string
+
+	// TimeLimit overrides the step's; nil keeps it, 0 is none.
+	TimeLimit *time.Duration
+
+	MemoryBytes int64
+	CPUs        float64
+	NoNetwork   bool
+}
+
+// Create queues a step. Everything that can be known to be wrong is told here:
+// the step, its parameters, the image's name.
+func (s *Service) Create(ctx context.Context, actor account.Actor, draft Draft) (Execution, error) {
+	project, err := s.projects.Project(ctx, actor, draft.Project)
+	if err != nil {
+		return Execution{}, err
+	}
+	step, err := s.step(ctx, project, draft)
+	if err != nil {
+		return Execution{}, err
+	}
+	work, err := newWork(step, draft)
+	if err := fault.Join(err, validLabels(draft)); err != nil {
+		return Execution{}, err
+	}
+	e := Execution{
+		ID: uuid.NewString(), ProjectID: project.ID, Title: draft.Title, Tags: draft.Tags, Work: work,
+		CreatedBy: actor.UserID, CreatedByName: actor.Username, Status: Queued, CreatedAt: s.now(),
+	}
+	event := s.event(actor, audit.ExecutionCreate, project, e)
+	event.Details["image"] = work.Image
+	created, err := s.store.CreateExecution(ctx, e, nil, event)
+	if err != nil {
+		return Execution{}, err
+	}
+	s.changed.Ring(QueueKey)
+	return created, nil
+}
+
+// step finds the step of the draft's commit.
+func (s *Service) step(ctx context.Context, project account.Project, draft Draft) (*valohaiyaml.Step, error) {
+	commit, err := s.commit(ctx, project, draft.Commit)
+	if err != nil {
+		return nil, err
+	}
+	file, findings := valohaiyaml.Parse(commit.ConfigPath, []byte(commit.Config))
+	if err := findings.Err(); err != nil {
+		return nil, err
+	}
+	return file.FindStep(draft.Step)
+}
+
+// newWork fills the step with the draft's values.
+func newWork(step *valohaiyaml.Step, draft Draft) (Work, error) {
+	name := step.Image
+	if draft.Image != "" {
+		name = draft.Image
+	}
+	_, imageErr := image.ParseReference(name)
+	values, valueErr := step.CheckValues(draft.Parameters)
+	variables, variableErr := step.Variables(draft.Environment)
+	if err := fault.Join(imageErr, valueErr, variableErr, validEnvironment(variables), validLimits(draft)); err != nil {
+		return Work{}, err
+	}
+	command, err := step.Command(values)
+	if err != nil {
+		return Work{}, err
+	}
+	if len(command.Script) > scriptMost {
+		return Work{}, fault.InvalidField("parameters", "long", "the command has %d bytes with its parameters; at most %d are run", len(command.Script), scriptMost)
+	}
+	work := Work{
+		Step: step.Name, Commit: draft.Commit, Image: name,
+		Commands: command.Lines, Script: command.Script, Parameters: values, Environment: variables,
+		MemoryBytes: draft.MemoryBytes, CPUs: draft.CPUs, NoNetwork: draft.NoNetwork,
+	}
+	if step.TimeLimit != nil {
+		work.TimeLimit = *step.TimeLimit
+	}
+	if draft.TimeLimit != nil {
+		work.TimeLimit = *draft.TimeLimit
+	}
+	if work.MemoryBytes == 0 && step.Resources.Memory.Max != nil {
+		work.MemoryBytes = int64(*step.Resources.Memory.Max * 1e6)
+	}
+	if work.CPUs == 0 && step.Resources.CPU.Max != nil {
+		work.CPUs = *step.Resources.CPU.Max
+	}
+	return work, nil
+}
+
+// Get finds an execution that actor may see: by its id, or by
+// PROJECT:COUNTER or PROJECT:latest.
+func (s *Service) Get(ctx context.Context, actor account.Actor, key string) (Execution, account.Project, error) {
+	projectKey, counterText, ofProject := strings.Cut(key, ":")
+	if !ofProject {
+		return s.byID(ctx, actor, key)
+	}
+	project, err := s.projects.Project(ctx, actor, projectKey)
+	if err != nil {
+		return Execution{}, account.Project{}, err
+	}
+	counter, err := strconv.Atoi(counterText)
+	switch {
+	case counterText == "latest":
+		counter = 0
+	case err != nil || counter < 1:
+		return Execution{}, account.Project{}, noExecution(key)
+	}
+	e, err := s.store.ExecutionByCounter(ctx, project.ID, counter)
+	if fault.Is(err, fault.NotFound) {
+		err = noExecution(key)
+	}
+	return e, project, err
+}
+
+func (s *Service) byID(ctx context.Context, actor account.Actor, id string) (Execution, account.Project, error) {
+	e, err := s.store.ExecutionByID(ctx, id)
+	if fault.Is(err, fault.NotFound) {
+		return Execution{}, account.Project{}, noExecution(id)
+	}
+	if err != nil {
+		return Execution{}, account.Project{}, err
+	}
+	project, err := s.projects.Project(ctx, actor, e.ProjectID)
+	if fault.Is(err, fault.NotFound) {
+		err = noExecution(id)
+	}
+	if err != nil {
+		return Execution{}, account.Project{}, err
+	}
+	return e, project, nil
+}
+
+// List are the executions of one project, or where project is "" of all that
+// actor may see, and the count of all of them. Filter's ProjectIDs are set
+// here; a page of 0 has 100 executions.
+func (s *Service) List(ctx context.Context, actor account.Actor, project string, filter Filter) ([]Execution, int, error) {
+	filter.ProjectIDs = nil
+	if project != "" {
+		found, err := s.projects.Project(ctx, actor, project)
+		if err != nil {
+			return nil, 0, err
+		}
+		filter.ProjectIDs = []string{found.ID}
+	} else {
+		all, err := s.projects.Projects(ctx, actor)
+		if err != nil {
+			return nil, 0, err
+		}
+		for _, found := range all {
+			filter.ProjectIDs = append(filter.ProjectIDs, found.ID)
+		}
+	}
+	if len(filter.ProjectIDs) == 0 {
+		return nil, 0, nil
+	}
+	filter.Page = filter.Page.bounded()
+	return s.store.Executions(ctx, filter)
+}
+
+// Summary counts a project's executions by status.
+func (s *Service) Summary(ctx context.Context, project account.Project) (map[Status]int, error) {
+	return s.store.CountByStatus(ctx, project.ID)
+}
+
+// Stop asks for the end of an execution: a queued one ends at once, a started
+// one when its worker has stopped the command. Stopping it again changes
+// nothing; one that has ended is a Conflict.
+func (s *Service) Stop(ctx context.Context, actor account.Actor, key string) (Execution, error) {
+	e, project, err := s.Get(ctx, actor, key)
+	if err != nil {
+		return Execution{}, err
+	}
+	line := Line{Time: s.now(), Stream: StatusStream, Text: CleanText("Stopped by " + actor.Name())}
+	stopped, err := s.store.RequestStop(ctx, e.ID, s.now(), []Line{line}, s.event(actor, audit.ExecutionStop, project, e))
+	s.changed.Ring(e.ID)
+	return stopped, err
+}
+
+// Delete removes an execution that has ended, with its log.
+func (s *Service) Delete(ctx context.Context, actor account.Actor, key string) error {
+	e, project, err := s.Get(ctx, actor, key)
+	if err != nil {
+		return err
+	}
+	return s.store.DeleteExecution(ctx, e.ID, s.event(actor, audit.ExecutionDelete, project, e))
+}
+
+func (s *Service) event(actor account.Actor, verb audit.Verb, project account.Project, e Execution) audit.Event {
+	return audit.Event{
+		Time: s.now(), Actor: actor.Name(), ActorID: actor.ID(), Remote: actor.Remote,
+		Verb: verb, Result: audit.ResultOK, OrganizationID: project.Owner.OrganizationID,
+		ObjectID: e.ID, ObjectName: e.Work.Step, ExecutionID: e.ID,
+		Details: map[string]string{"project": project.Name},
+	}
+}
+
+func (p Page) bounded() Page {
+	if p.Limit <= 0 {
+		p.Limit = pageDefault
+	}
+	p.Limit = min(p.Limit, pageMost)
+	p.Offset = max(p.Offset, 0)
+	return p
+}
+
+func noExecution(key string) error {
+	return fault.New(fault.NotFound, "execution_unknown", "there is no execution %.80q, or none that you may see", key).
+		WithHint("`fairlead execution list` shows yours.")
+}
+
+func validLabels(draft Draft) error {
+	var errs []error
+	if len(draft.Title) > titleMost {
+		errs = append(errs, fault.InvalidField("title", "long", "has %d bytes; at most %d", len(draft.Title), titleMost))
+	}
+	if len(draft.Tags) > tagsMost {
+		errs = append(errs, fault.InvalidField("tags", "many", "%d tags; at most %d", len(draft.Tags), tagsMost))
+	}
+	return fault.Join(errs...)
+}
+
+func validEnvironment(variables map[string]string) error {
+	if len(variables) > environmentMost {
+		return fault.InvalidField("environment_variables", "many", "%d variables; at most %d", len(variables), environmentMost)
+	}
+	for name, value := range variables {
+		if name == "" || strings.ContainsAny(name, "=\x00") || strings.Contains(value, "\x00") {
+			return fault.InvalidField("environment_variables", "name", "%.80q is no name of a variable, or its value holds a null byte", name)
+		}
+	}
+	return nil
+}
+
+func validLimits(draft Draft) error {
+	const memoryLeast = 4 << 20 // what a container needs to start at all
+	var errs []error
+	if draft.MemoryBytes != 0 && draft.MemoryBytes < memoryLeast {
+		errs = append(errs, fault.InvalidField("memory", "small", "%d bytes are less than a container needs; at least %d", draft.MemoryBytes, memoryLeast))
+	}
+	if draft.CPUs < 0 || draft.CPUs > 0 && draft.CPUs < 0.01 {
+		errs = append(errs, fault.InvalidField("cpus", "small", "%s is not at least 0.01", fmt.Sprint(draft.CPUs)))
+	}
+	if draft.TimeLimit != nil && *draft.TimeLimit < 0 {
+		errs = append(errs, fault.InvalidField("time_limit", "negative", "%s is negative", *draft.TimeLimit))
+	}
+	return fault.Join(errs...)
+}

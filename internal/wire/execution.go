@@ -1,0 +1,219 @@
+package wire
+
+import (
+	"encoding/json"
+
+	"fairlead.dev/fairlead/internal/secret"
+)
+
+// Commit is a state of a project's code.
+type Commit struct {
+	ID          string `json:"id"`
+	Identifier  string `json:"identifier"`
+	Ref         string `json:"ref"`
+	Project     string `json:"project"`
+	Description string `json:"description"`
+	Adhoc       bool   `json:"adhoc"`
+	CommitTime  *Time  `json:"commit_time"`
+	URL         string `json:"url"`
+
+	// Config is the parsed valohai.yaml, where it was asked for.
+	Config json.RawMessage `json:"config,omitempty"`
+}
+
+// NewExecution runs a step. A parameter's value is a string, a number, a list,
+// or for a flag a boolean.
+type NewExecution struct {
+	Project     string                     `json:"project"`
+	Commit      string                     `json:"commit"`
+	Step        string                     `json:"step"`
+	Image       string                     `json:"image,omitempty" required:"false"`
+	Title       string                     `json:"title,omitempty" required:"false"`
+	Tags        []string                   `json:"tags,omitempty" required:"false"`
+	Parameters  map[string]json.RawMessage `json:"parameters,omitempty" required:"false"`
+	Environment map[string]string          `json:"environment_variables,omitempty" required:"false"`
+	TimeLimit   *int64                     `json:"time_limit,omitempty" required:"false" doc:"Seconds; 0: none"`
+	MemoryBytes int64                      `json:"memory_bytes,omitempty" required:"false"`
+	CPUs        float64                    `json:"cpus,omitempty" required:"false"`
+	Network     string                     `json:"network,omitempty" required:"false" enum:"host,none"`
+}
+
+// NamedID is a thing by id and name.
+type NamedID struct {
+	ID   string `json:"id"`
+	Name string `json:"name"`
+}
+
+// CommitName is the commit of an execution.
+type CommitName struct {
+	Identifier string `json:"identifier"`
+}
+
+// ExecutionURLs are where a person sees an execution and a client acts on it.
+type ExecutionURLs struct {
+	Display string `json:"display"`
+	Stop    string `json:"stop"`
+}
+
+// Execution is one run of a step.
+type Execution struct {
+	ID      string        `json:"id"`
+	Counter int           `json:"counter"`
+	URL     string        `json:"url"`
+	URLs    ExecutionURLs `json:"urls"`
+
+	Project NamedID    `json:"project"`
+	Commit  CommitName `json:"commit"`
+	Step    string     `json:"step"`
+	Image   string     `json:"image"`
+	Command string     `json:"command"`
+	Title   string     `json:"title"`
+	Tags    []string   `json:"tags"`
+
+	Parameters  map[string]json.RawMessage `json:"parameters"`
+	Environment map[string]string          `json:"environment_variables"`
+
+	Status    string  `json:"status"`
+	Creator   string  `json:"creator"`
+	CTime     *Time   `json:"ctime"`
+	StartTime *Time   `json:"start_time"`
+	EndTime   *Time   `json:"end_time"`
+	Duration  float64 `json:"duration" doc:"Seconds"`
+	Worker    string  `json:"worker"`
+
+	ImageDigest string          `json:"image_digest"`
+	PullReport  json.RawMessage `json:"pull_report,omitempty"`
+
+	ExitCode *int     `json:"exit_code"`
+	Failure  *Failure `json:"failure"`
+}
+
+// Failure says why an execution came to no end of its own.
+type Failure struct {
+	Code    string `json:"code"`
+	Message string `json:"message"`
+}
+
+// Event is one line of a log.
+type Event struct {
+	Sequence int64  `json:"sequence,omitempty" required:"false"`
+	Stream   string `json:"stream" enum:"status,stdout,stderr"`
+	Time     *Time  `json:"time"`
+	Message  string `json:"message"`
+}
+
+// Events are the last lines of a log, oldest first.
+type Events struct {
+	Events    []Event `json:"events"`
+	Total     int64   `json:"total"`
+	Truncated bool    `json:"truncated" doc:"There are earlier lines"`
+}
+
+// LeaseRequest asks for something to run.
+type LeaseRequest struct {
+	WaitSeconds int `json:"wait_seconds,omitempty" required:"false" doc:"How long to wait for something; at most 30"`
+}
+
+// Lease is an execution that a worker holds. How long it lasts is told as a
+// duration, so that the two clocks need not agree.
+type Lease struct {
+	ID          string `json:"id"`
+	LifeSeconds int    `json:"life_seconds"`
+	Execution   Job    `json:"execution"`
+}
+
+// Job is what a worker needs to know of an execution.
+type Job struct {
+	ID          string            `json:"id"`
+	Counter     int               `json:"counter"`
+	Attempt     int               `json:"attempt"`
+	Project     NamedID           `json:"project"`
+	Commit      string            `json:"commit"`
+	Step        string            `json:"step"`
+	Image       string            `json:"image"`
+	Commands    []string          `json:"commands"`
+	Script      string            `json:"script"`
+	Environment map[string]string `json:"environment_variables"`
+
+	// Parameters are the values, for the files below /valohai/config.
+	Parameters map[string]json.RawMessage `json:"parameters"`
+
+	TimeLimitSeconds float64 `json:"time_limit_seconds"`
+	MemoryBytes      int64   `json:"memory_bytes"`
+	CPUs             float64 `json:"cpus"`
+	NoNetwork        bool    `json:"no_network"`
+}
+
+// LeaseState is a lease after its renewal.
+type LeaseState struct {
+	LifeSeconds int  `json:"life_seconds"`
+	Stop        bool `json:"stop" doc:"Somebody asked to stop the execution"`
+}
+
+// EventBatch are lines of the log. A batch that comes again under the same
+// number is acknowledged and not stored again.
+type EventBatch struct {
+	Batch  int64   `json:"batch" minimum:"1"`
+	Events []Event `json:"events" maxItems:"4096"`
+}
+
+// LeaseImage tells which image is run.
+type LeaseImage struct {
+	Digest     string          `json:"image_digest"`
+	PullReport json.RawMessage `json:"pull_report,omitempty" required:"false"`
+}
+
+// LeaseResult ends an execution.
+type LeaseResult struct {
+	Status   string   `json:"status" enum:"complete,error,stopped,crashed"`
+	ExitCode *int     `json:"exit_code,omitempty" required:"false"`
+	Failure  *Failure `json:"failure,omitempty" required:"false"`
+	Events   []Event  `json:"events,omitempty" required:"false" doc:"Last lines of the log"`
+}
+
+// GrantRequest asks for a pull grant for the execution of a lease.
+type GrantRequest struct {
+	Lease string `json:"lease"`
+
+	// Refused is the issued_at of a grant that the registry no longer takes.
+	Refused *Time `json:"refused,omitempty" required:"false"`
+}
+
+// Grant is a pull grant on its way to the worker: the one shape that holds a
+// secret for a registry. It prints without it.
+type Grant struct {
+	Host       string `json:"host"`
+	Repository string `json:"repository"`
+
+	Scheme string      `json:"scheme" enum:"bearer,basic,anonymous"`
+	User   string      `json:"user,omitempty"`
+	Secret GrantSecret `json:"secret,omitzero"`
+
+	IssuedAt  *Time `json:"issued_at"`
+	ExpiresAt *Time `json:"expires_at"`
+	Narrow    bool  `json:"narrow"`
+
+	Credential string   `json:"credential" doc:"Name of the credential; empty for none"`
+	Kind       string   `json:"kind"`
+	Pattern    string   `json:"pattern"`
+	Others     []string `json:"others,omitempty" doc:"Credentials that cover the image too and were not tried"`
+
+	// Route is how the server was told to reach the registry.
+	Route *RegistryRoute `json:"route,omitempty"`
+}
+
+// GrantSecret shows itself to JSON and to nothing else.
+type GrantSecret struct{ secret.Text }
+
+// MarshalJSON writes the secret: this is how it reaches the worker.
+func (s GrantSecret) MarshalJSON() ([]byte, error) { return json.Marshal(s.Reveal()) }
+
+// IsZero leaves an empty secret out.
+func (s GrantSecret) IsZero() bool { return s.IsEmpty() }
+
+// RegistryRoute is a server's setting of how to reach one registry.
+type RegistryRoute struct {
+	Address   string `json:"address,omitempty"`
+	CA        string `json:"ca,omitempty" doc:"PEM"`
+	PlainHTTP bool   `json:"plain_http,omitempty"`
+}
