@@ -2,7 +2,6 @@ package image
 
 import (
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -90,17 +89,19 @@ var sizes = []int{10, 1_000, 100_000, 1_000_000}
 // size the same number, spread over all patterns.
 const asked = 1024
 
-func (f field) index(n int) *Index[int] {
-	x := NewIndex[int]()
-	for i := range n {
+func (f field) candidates(n int) []candidate {
+	candidates := make([]candidate, n)
+	for i := range candidates {
 		p, err := ParsePattern(f.pattern(i))
 		if err != nil {
 			panic(err)
 		}
-		x.Add(p, int64(i), i)
+		candidates[i] = candidate{p, int64(i), i}
 	}
-	return x
+	return candidates
 }
+
+func (f field) index(n int) *Index[int] { return indexOf(f.candidates(n)) }
 
 func images(name func(i int) string, n int) []Reference {
 	refs := make([]Reference, asked)
@@ -114,50 +115,45 @@ func images(name func(i int) string, n int) []Reference {
 	return refs
 }
 
-func BenchmarkLookup(b *testing.B) {
+// BenchmarkIndexHit looks up images that a pattern covers. What one takes must
+// not grow with the number of patterns, which is the last part of the name.
+func BenchmarkIndexHit(b *testing.B) {
 	for _, f := range fields {
 		for _, n := range sizes {
-			var x *Index[int]
-			for _, ask := range []struct {
-				name  string
-				image func(i int) string
-				hit   bool
-			}{{"hit", f.hit, true}, {"miss", f.miss, false}} {
-				b.Run(f.name+"/"+ask.name+"/"+strconv.Itoa(n), func(b *testing.B) {
-					if x == nil {
-						x = f.index(n)
-					}
-					refs := images(ask.image, n)
-					b.ReportAllocs()
-					i := 0
-					for b.Loop() {
-						if _, ok := x.Lookup(refs[i%asked]); ok != ask.hit {
-							b.Fatalf("%s: hit is %v", refs[i%asked], ok)
-						}
-						i++
-					}
-				})
-			}
+			benchmarkLookup(b, f, n, f.hit, true)
 		}
 	}
 }
 
-// BenchmarkLookupScan is the linear scan that the index replaces.
-func BenchmarkLookupScan(b *testing.B) {
+// BenchmarkMiss looks up images that no pattern covers.
+func BenchmarkMiss(b *testing.B) {
+	for _, f := range fields {
+		for _, n := range sizes {
+			benchmarkLookup(b, f, n, f.miss, false)
+		}
+	}
+}
+
+func benchmarkLookup(b *testing.B, f field, n int, image func(i int) string, hit bool) {
+	b.Run(f.name+"/"+strconv.Itoa(n), func(b *testing.B) {
+		x, refs := f.index(n), images(image, n)
+		b.ReportAllocs()
+		i := 0
+		for b.Loop() {
+			if _, ok := x.Lookup(refs[i%asked]); ok != hit {
+				b.Fatalf("%s: hit is %v", refs[i%asked], ok)
+			}
+			i++
+		}
+	})
+}
+
+// BenchmarkScanInsteadOfIndex is the linear scan that the index replaces.
+func BenchmarkScanInsteadOfIndex(b *testing.B) {
 	f := fields[1]
 	for _, n := range sizes {
-		var entries []candidate
-		b.Run(f.name+"/hit/"+strconv.Itoa(n), func(b *testing.B) {
-			if entries == nil {
-				for i := range n {
-					p, err := ParsePattern(f.pattern(i))
-					if err != nil {
-						b.Fatal(err)
-					}
-					entries = append(entries, candidate{p, int64(i), i})
-				}
-			}
-			refs := images(f.hit, n)
+		b.Run(f.name+"/"+strconv.Itoa(n), func(b *testing.B) {
+			entries, refs := f.candidates(n), images(f.hit, n)
 			b.ReportAllocs()
 			i := 0
 			for b.Loop() {
@@ -174,29 +170,16 @@ func BenchmarkLookupScan(b *testing.B) {
 func BenchmarkBuild(b *testing.B) {
 	for _, f := range fields {
 		b.Run(f.name, func(b *testing.B) {
-			patterns := make([]Pattern, 1_000_000)
-			for i := range patterns {
-				patterns[i], _ = ParsePattern(f.pattern(i))
-			}
+			candidates := f.candidates(1_000_000)
 			b.ReportAllocs()
 			for b.Loop() {
-				x := NewIndex[int]()
-				for i, p := range patterns {
-					x.Add(p, int64(i), i)
-				}
+				indexOf(candidates)
 			}
 		})
 	}
 }
 
-// candidate and scan are the plain reference matcher: what Match and Compare
-// say, one pattern after the other.
-type candidate struct {
-	pattern Pattern
-	order   int64
-	value   int
-}
-
+// scan is the winner by Match and Compare, one pattern after the other.
 func scan(entries []candidate, ref Reference) (winner *candidate) {
 	for i := range entries {
 		e := &entries[i]
@@ -210,18 +193,4 @@ func scan(entries []candidate, ref Reference) (winner *candidate) {
 		}
 	}
 	return winner
-}
-
-func scanAll(entries []candidate, ref Reference) []candidate {
-	var all []candidate
-	for _, e := range entries {
-		if e.pattern.Match(ref) {
-			all = append(all, e)
-		}
-	}
-	slices.SortStableFunc(all, func(a, b candidate) int {
-		c, _ := Compare(a.pattern, a.order, b.pattern, b.order)
-		return c
-	})
-	return all
 }
