@@ -1,0 +1,67 @@
+package granttest
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+	"github.com/go-jose/go-jose/v4/jwt"
+
+	"fairlead.dev/fairlead/internal/oci"
+)
+
+const (
+	tokenIssuer = "granttest"
+	tokenKeyID  = "granttest-1"
+)
+
+// signer makes the tokens that the registry behind a fake verifies.
+type signer struct {
+	service string
+	signer  jose.Signer
+	keys    []byte // JWKS of the public key
+}
+
+func newSigner(service string) (*signer, error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, fmt.Errorf("making a token key: %w", err)
+	}
+	s, err := jose.NewSigner(jose.SigningKey{
+		Algorithm: jose.ES256, Key: jose.JSONWebKey{Key: key, KeyID: tokenKeyID},
+	}, nil)
+	if err != nil {
+		return nil, fmt.Errorf("making a token signer: %w", err)
+	}
+	keys, err := json.Marshal(jose.JSONWebKeySet{Keys: []jose.JSONWebKey{
+		{Key: key.Public(), KeyID: tokenKeyID, Algorithm: string(jose.ES256), Use: "sig"},
+	}})
+	if err != nil {
+		return nil, fmt.Errorf("writing the token key: %w", err)
+	}
+	return &signer{service: service, signer: s, keys: keys}, nil
+}
+
+// sign makes a token with an access claim, as
+// https://distribution.github.io/distribution/spec/auth/jwt/ says.
+func (s *signer) sign(user string, now time.Time, life time.Duration, granted []oci.Access) (string, error) {
+	if granted == nil {
+		granted = []oci.Access{} // a claim that grants nothing, not a missing one
+	}
+	token, err := jwt.Signed(s.signer).Claims(jwt.Claims{
+		Issuer: tokenIssuer, Subject: user, Audience: jwt.Audience{s.service}, ID: rand.Text(),
+		IssuedAt: jwt.NewNumericDate(now), NotBefore: jwt.NewNumericDate(now), Expiry: jwt.NewNumericDate(now.Add(life)),
+	}).Claims(map[string]any{"access": granted}).Serialize()
+	if err != nil {
+		return "", fmt.Errorf("signing a token: %w", err)
+	}
+	return token, nil
+}
+
+func access(repository string, actions ...string) oci.Access {
+	return oci.Access{Type: "repository", Name: repository, Actions: actions}
+}

@@ -1,0 +1,42 @@
+package granttest
+
+import "fairlead.dev/fairlead/internal/oci"
+
+// TB is what is needed of a testing.TB, which programs that are no test should
+// not have to link.
+type TB interface {
+	Helper()
+	Errorf(format string, args ...any)
+	Fatalf(format string, args ...any)
+	Cleanup(func())
+}
+
+// New is Start for a test, which it ends with.
+func New(t TB, options Options) *Registry {
+	t.Helper()
+	r, err := Start(options)
+	if err != nil {
+		t.Fatalf("starting a fake %s registry: %v", options.Kind, err)
+	}
+	t.Cleanup(func() {
+		if err := r.Close(); err != nil {
+			t.Errorf("closing a fake %s registry: %v", options.Kind, err)
+		}
+	})
+	return r
+}
+
+// NewTransport is a transport that reaches the given fakes, for a test.
+func NewTransport(t TB, registries ...*Registry) *oci.Transport {
+	t.Helper()
+	var config oci.Config
+	for _, r := range registries {
+		config.Hosts = append(config.Hosts, r.Rules()...)
+	}
+	transport, err := oci.NewTransport(config)
+	if err != nil {
+		t.Fatalf("making a transport: %v", err)
+	}
+	t.Cleanup(transport.CloseIdleConnections)
+	return transport
+}
