@@ -23,6 +23,7 @@ var seedPatterns = []string{
 	"123456789012.dkr.ecr.us-east-1.amazonaws.com/my-repo/*", "us-central1-docker.pkg.dev/my-project/ml-images/*",
 	"*.azurecr.io/*", "my*.azurecr.io/ml/tr?in:v*", "quay.io/u/foo", "ghcr.io", "ghcr.io/", "localhost:5000/*/x",
 	"ubuntu", "acme/x", "*", "*/*", "*.io/x", "https://ghcr.io/*", "ghcr.io/x@sha256:0", "ghcr.io/ x", "a**b/c***",
+	strings.Repeat("0", 248), strings.Repeat("a*", 254),
 }
 
 func FuzzParseReference(f *testing.F) {

@@ -16,7 +16,7 @@ type NearMiss[T any] struct {
 	Value   T
 
 	// Reason is a clause for a person that says what differs, such as `the host
-	// differs by one character: the pattern has "ghrc.io", the image "ghcr.io"`.
+	// differs: the pattern has "ghrc.io", the image "ghcr.io"`.
 	Reason string
 }
 
@@ -70,65 +70,74 @@ func (x *Index[T]) Near(ref Reference) []NearMiss[T] {
 
 // near is how far p is from ref, and what to say of it.
 func near(p Pattern, ref Reference) (gap, func() string) {
-	host := edits(p.Host(), ref.Host(), '.')
-	if host > 1 {
-		if !glob(p.Path(), ref.Repository()) || !p.matchTag(ref.Tag()) {
+	host, tagFits := edits(p.Host(), ref.Host(), '.'), p.matchTag(ref.Tag())
+	if host > 0 {
+		if !tagFits || !glob(p.Path(), ref.Repository()) {
 			return far, nil
 		}
-		return nearHost(p, ref)
+		return nearHost(p.Host(), ref.Host(), host)
 	}
 	path := edits(p.Path(), ref.Repository(), 0)
-	if host+path > 1 {
-		return far, nil
-	}
-	tagFits := p.matchTag(ref.Tag())
 	switch {
-	case host+path == 1 && !tagFits:
-		return far, nil
-	case host == 1:
-		return oneEdit, oneCharacter("host", p.Host(), ref.Host())
-	case path == 1:
-		return oneEdit, oneCharacter("path", p.Path(), ref.Repository())
-	case tagFits:
+	case path == 0 && tagFits:
 		return covered, nil
-	case ref.Tag() == "":
-		return otherTag, func() string {
-			return fmt.Sprintf("the image is named by its digest alone, and the pattern asks for the tag %q", p.Tag())
-		}
-	case edits(p.Tag(), ref.Tag(), 0) == 1:
-		return oneEdit, oneCharacter("tag", p.Tag(), ref.Tag())
+	case path == 0:
+		return nearTag(p.Tag(), ref.Tag())
+	case path == 1 && tagFits:
+		return oneEdit, differs("path", p.Path(), ref.Repository())
 	default:
-		return otherTag, func() string {
-			return fmt.Sprintf("the tag differs: the pattern has %q, the image %q", p.Tag(), ref.Tag())
-		}
+		return far, nil
 	}
 }
 
-func oneCharacter(part, pattern, image string) func() string {
-	return func() string {
-		return fmt.Sprintf("the %s differs by one character: the pattern has %q, the image %q", part, pattern, image)
+// nearHost is near where all but the host fits; apart is the number of edits.
+func nearHost(pattern, host string, apart int) (gap, func() string) {
+	distance := oneLabelOrPort
+	if apart == 1 {
+		distance = oneEdit
 	}
-}
-
-// nearHost is near where path and tag fit and the hosts are more than one
-// character apart.
-func nearHost(p Pattern, ref Reference) (gap, func() string) {
-	pattern, host := p.Host(), ref.Host()
+	labels := strings.Count(host, ".") - strings.Count(pattern, ".")
 	switch {
-	case globHost(withoutPort(pattern), withoutPort(host)):
-		return oneLabelOrPort, func() string {
+	case labels == 0 && globHost(withoutPort(pattern), withoutPort(host)):
+		return distance, func() string {
 			return "the port differs: " + portWords("the pattern", pattern) + ", " + portWords("the image", host)
 		}
-	case oneLabelMore(host, func(shorter string) bool { return globHost(pattern, shorter) }):
-		return oneLabelOrPort, func() string {
-			return fmt.Sprintf("the pattern's host %q has one label less than %q, and `*` covers one label", pattern, host)
+	case labels == 1 && oneLabelMore(host, func(shorter string) bool { return globHost(pattern, shorter) }):
+		return distance, func() string {
+			said := fmt.Sprintf("the pattern's host has one label less: the pattern has %q, the image %q", pattern, host)
+			if strings.Contains(pattern, "*") {
+				said += ", and a `*` in a host crosses no dot"
+			}
+			return said
 		}
-	case oneLabelMore(pattern, func(shorter string) bool { return globHost(shorter, host) }):
-		return oneLabelOrPort, func() string {
-			return fmt.Sprintf("the pattern's host %q has one label more than %q", pattern, host)
+	case labels == -1 && oneLabelMore(pattern, func(shorter string) bool { return globHost(shorter, host) }):
+		return distance, func() string {
+			return fmt.Sprintf("the pattern's host has one label more: the pattern has %q, the image %q", pattern, host)
 		}
+	case apart == 1:
+		return oneEdit, differs("host", pattern, host)
 	default:
 		return far, nil
+	}
+}
+
+// nearTag is near where all but the tag fits.
+func nearTag(pattern, tag string) (gap, func() string) {
+	if tag == "" {
+		return otherTag, func() string {
+			return fmt.Sprintf("the image is named by its digest alone, and the pattern asks for the tag %q", pattern)
+		}
+	}
+	distance := otherTag
+	if edits(pattern, tag, 0) == 1 {
+		distance = oneEdit
+	}
+	return distance, differs("tag", pattern, tag)
+}
+
+func differs(part, pattern, image string) func() string {
+	return func() string {
+		return fmt.Sprintf("the %s differs: the pattern has %q, the image %q", part, pattern, image)
 	}
 }
 
@@ -142,9 +151,6 @@ func portWords(whose, host string) string {
 // oneLabelMore reports whether host fits once one of its labels is left out.
 func oneLabelMore(host string, fits func(shorter string) bool) bool {
 	labels := strings.Split(host, ".")
-	if len(labels) < 2 {
-		return false
-	}
 	for i := range labels {
 		if fits(strings.Join(slices.Delete(slices.Clone(labels), i, i+1), ".")) {
 			return true
@@ -153,9 +159,10 @@ func oneLabelMore(host string, fits func(shorter string) bool) bool {
 	return false
 }
 
-// edits is how many single characters of pattern must be put in, left out,
-// replaced, or swapped with their neighbour so that it matches text; 2 stands
-// for all from 2 on. A star does not cross the fence; 0: it crosses all.
+// edits is how many characters of text are too many, missing, wrong, or swapped
+// with their neighbour for pattern to match it; 2 stands for all from 2 on. A
+// star does not cross the fence; 0: it crosses all. Two characters count as
+// swapped where they stand side by side in the pattern as well.
 func edits(pattern, text string, fence byte) int {
 	const most = 2
 	if pattern == text {
@@ -164,47 +171,43 @@ func edits(pattern, text string, fence byte) int {
 	if literals(pattern) > len(text)+1 || len(text) > len(pattern)+1 && !strings.Contains(pattern, "*") {
 		return most
 	}
-	// Rows of the usual table: row[j] is what pattern's beginning and text[:j]
-	// are apart. No host, repository or tag has more than 255 bytes.
+	// The usual table, of which three rows are kept: row[j] is how far a
+	// beginning of pattern is from text[:j]. No host, repository or tag has more
+	// than 255 bytes.
 	var rows [3][256]uint8
-	row := &rows[0]
+	last := &rows[0]
 	for j := range len(text) + 1 {
-		row[j] = uint8(min(j, most))
+		last[j] = uint8(min(j, most))
 	}
-	for i := 1; i <= len(pattern); i++ {
-		c := pattern[i-1]
-		before, above := &rows[(i+1)%3], &rows[(i-1+3)%3]
-		row = &rows[i%3]
-		least := uint8(most)
-		for j := range len(text) + 1 {
-			var d uint8
-			if c == star {
-				d = above[j]
-				if j > 0 && text[j-1] != fence {
-					d = min(d, row[j-1])
-				}
-				if j > 0 {
-					d = min(d, row[j-1]+1)
-				}
-			} else {
-				d = above[j] + 1
-				if j > 0 {
-					same := c == text[j-1] || c == one && text[j-1] != '/'
-					d = min(d, row[j-1]+1, above[j-1]+1)
-					if same {
-						d = min(d, above[j-1])
-					}
-				}
-				if i > 1 && j > 1 && c == text[j-2] && pattern[i-2] == text[j-1] {
-					d = min(d, before[j-2]+1)
-				}
-			}
-			row[j] = min(d, most)
-			least = min(least, row[j])
+	for i, c := range []byte(pattern) {
+		before, above, row := &rows[(i+2)%3], last, &rows[(i+1)%3]
+		row[0] = min(above[0]+1, most)
+		if c == star {
+			row[0] = above[0]
 		}
-		if least == most {
+		least := row[0]
+		for j, t := range []byte(text) {
+			d := min(row[j], above[j]) + 1
+			switch {
+			case c == star && t != fence:
+				d = min(row[j], above[j+1])
+			case c == star:
+				d = min(d, above[j+1])
+			case c == t || c == one && t != '/':
+				d = above[j]
+			default:
+				d = min(d, above[j+1]+1)
+			}
+			if i > 0 && j > 0 && c == text[j-1] && pattern[i-1] == t {
+				d = min(d, before[j-1]+1)
+			}
+			row[j+1] = min(d, most)
+			least = min(least, d)
+		}
+		if least >= most {
 			return most
 		}
+		last = row
 	}
-	return int(row[len(text)])
+	return int(last[len(text)])
 }

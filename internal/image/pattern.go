@@ -205,6 +205,13 @@ func splitPattern(text string) (host, path, tag string, t *trouble) {
 	}
 	if host == Hub && !strings.ContainsAny(path, "/*?") {
 		path = "library/" + path
+		if t := pathTrouble(path); t != nil { // it may be too long now
+			return "", "", "", t
+		}
+	}
+	if n := len(host) + len("/") + len(path) + len(tag); n > patternMost {
+		return "", "", "", newTrouble("long", "a pattern has at most %d bytes, and this has %d with its host", patternMost, n).
+			mend("Write a shorter one.")
 	}
 	return host, path, tag, nil
 }
