@@ -11,7 +11,6 @@ import (
 	// A digest is refused as unsupported unless its algorithm is linked in.
 	_ "crypto/sha256"
 	_ "crypto/sha512"
-
 	"strings"
 
 	"github.com/distribution/reference"
