@@ -44,12 +44,12 @@ func (h dockerHub) Normalise(in Material) (Material, []string, error) {
 		return Material{}, nil, err
 	}
 	user := strings.ToLower(out.Config[fieldUsername])
+	if err := checkUser(user, fieldUsername); err != nil {
+		return Material{}, nil, err
+	}
 	if strings.Contains(user, "@") {
 		return Material{}, nil, fault.InvalidField(fieldUsername, "username_mail", "%q is a mail address, which Docker Hub's registry does not know", user).
 			WithHint("Enter the Docker ID; it is shown at the top right of hub.docker.com.")
-	}
-	if err := checkUser(user, fieldUsername); err != nil {
-		return Material{}, nil, err
 	}
 	out.Config[fieldUsername] = user
 	var warnings []string

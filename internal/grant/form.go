@@ -91,8 +91,8 @@ func unknownField(d Description, name string) error {
 
 // checkUser refuses a user name that cannot be sent.
 func checkUser(name, field string) error {
-	if strings.Contains(name, ":") {
-		return fault.InvalidField(field, "username_colon", "%q holds a colon, which no user name may", name).
+	if user, _, found := strings.Cut(name, ":"); found { // what follows may be the secret
+		return fault.InvalidField(field, "username_colon", "holds a colon after %q, which no user name may", user).
 			WithHint("Enter the name alone; the secret has a field of its own.")
 	}
 	return nil

@@ -54,10 +54,12 @@ const (
 // https://www.iana.org/assignments/iana-ipv6-special-registry/
 var (
 	privateRanges = []netip.Prefix{
+		netip.MustParsePrefix("0.0.0.0/8"),
 		netip.MustParsePrefix("100.64.0.0/10"), // carriers and clouds inside their own networks
 		netip.MustParsePrefix("192.0.0.0/24"),
 		netip.MustParsePrefix("198.18.0.0/15"),
 		netip.MustParsePrefix("240.0.0.0/4"),
+		netip.MustParsePrefix("64:ff9b:1::/48"), // RFC 8215: translation inside one network
 	}
 	metadataAddresses = []netip.Addr{
 		netip.MustParseAddr("100.100.100.200"), // https://www.alibabacloud.com/help/en/ecs/user-guide/view-instance-metadata

@@ -28,7 +28,7 @@ import (
 // rate_limited, registry_down, registry_refused, network_failed, and those of
 // the Route: address_forbidden, plain_http, url_userinfo, url_scheme,
 // credential_elsewhere, redirect_loop, redirect_insecure, redirect_body,
-// realm_invalid, realm_userinfo, realm_insecure, realm_foreign,
+// realm_invalid, realm_userinfo, realm_insecure, realm_foreign, realm_redirected,
 // token_missing, digest_invalid, digest_mismatch, manifest_too_large.
 func Diagnose(err error, ref image.Reference) *fault.Error {
 	if err == nil {

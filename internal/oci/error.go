@@ -40,6 +40,9 @@ const (
 	CodeTooManyRequests = "TOOMANYREQUESTS"
 )
 
+// mostCodes is how many codes of one answer are kept; registries give one.
+const mostCodes = 8
+
 // Error is one line for the operator.
 func (e *Error) Error() string {
 	s := fmt.Sprintf("%s %s%s: %d %s", e.Method, e.Host, e.Path, e.Status, http.StatusText(e.Status))
@@ -94,7 +97,7 @@ func ReadError(response *http.Response, repository string, hide ...secret.Text) 
 	e.HTML = isHTML(response.Header, body)
 	redact := newRedactor(response.Request, hide)
 	codes, message := readErrorBody(body)
-	for _, code := range codes {
+	for _, code := range codes[:min(len(codes), mostCodes)] {
 		e.Codes = append(e.Codes, redact.clean(code))
 	}
 	if !e.HTML && e.Status >= http.StatusBadRequest { // what a success says may be a token

@@ -51,8 +51,10 @@ const (
 	longestMessage = 400
 )
 
-// secretShapes are what tokens look like wherever a registry repeats them.
-var secretShapes = regexp.MustCompile(`eyJ[\w-]{8,}(\.[\w-]*){0,4}|dckr_[po]at_[\w-]+|AKCp[\w-]{8,}|gh[pousr]_\w{16,}|github_pat_\w+|glp?[a-z]*-[\w-]{16,}`)
+// secretShapes are what tokens look like wherever a registry repeats them: JWTs
+// and those of Docker Hub, JFrog, GitHub and GitLab
+// (https://docs.gitlab.com/security/tokens/#token-prefixes).
+var secretShapes = regexp.MustCompile(`eyJ[\w-]{8,}(\.[\w-]*){0,4}|dckr_[po]at_[\w-]+|AKCp[\w-]{8,}|gh[pousr]_\w{16,}|github_pat_\w+|\bgl(pat|dt|rt|cbt|ptt|ft|imt|agent|soat|oas|ffct)-[\w-]{16,}`)
 
 // urlQuery is the query of an address inside a text.
 var urlQuery = regexp.MustCompile(`(https?://[^\s?"']*)\?[^\s"']*`)

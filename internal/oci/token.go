@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"slices"
 	"time"
 
@@ -80,17 +81,22 @@ func (r *Route) FetchToken(ctx context.Context, request TokenRequest) (Token, er
 		Username: request.User,
 		Secret:   request.Password.Reveal(),
 	}
-	client := &http.Client{Transport: tokenTransport{route: r, repository: request.Repository, hide: request.Password}}
-	fetch := getToken
+	client := &http.Client{Transport: tokenTransport{route: r, realm: realm, repository: request.Repository, hide: request.Password}}
+	fetch := r.getToken
 	if request.User == "" && !request.Password.IsEmpty() {
-		fetch = postToken
+		fetch = r.postToken
 	}
 	token, err := fetch(ctx, client, options)
 	if refused, ok := errors.AsType[*Error](err); ok && refused.Status == http.StatusMethodNotAllowed && request.User != "" {
-		token, err = postToken(ctx, client, options)
+		token, err = r.postToken(ctx, client, options)
 	}
 	if errors.Is(err, auth.ErrNoToken) {
 		return Token{}, fault.New(fault.Unavailable, "token_missing", "the token service of %s, %s, answered without a token", r.api, escape(realm.Host)).
+			WithHint("Ask the registry's operator; the credential was accepted.")
+	}
+	if _, unanswered := errors.AsType[*url.Error](err); err != nil && !unanswered {
+		// The cause is left out: it may quote what was taken for a token.
+		return Token{}, fault.New(fault.Unavailable, "token_missing", "the token service of %s, %s, gave an answer that cannot be read", r.api, escape(realm.Host)).
 			WithHint("Ask the registry's operator; the credential was accepted.")
 	}
 	if err != nil {
@@ -100,20 +106,25 @@ func (r *Route) FetchToken(ctx context.Context, request TokenRequest) (Token, er
 	return token, nil
 }
 
-func getToken(ctx context.Context, client *http.Client, options auth.TokenOptions) (Token, error) {
-	answer, err := auth.FetchToken(ctx, client, nil, options)
+func (r *Route) getToken(ctx context.Context, client *http.Client, options auth.TokenOptions) (Token, error) {
+	answer, err := auth.FetchToken(ctx, client, r.tokenHeader(), options)
 	if err != nil {
 		return Token{}, err
 	}
 	return Token{Value: secret.New(answer.Token), Lifetime: lifetime(answer.ExpiresInSeconds)}, nil
 }
 
-func postToken(ctx context.Context, client *http.Client, options auth.TokenOptions) (Token, error) {
-	answer, err := auth.FetchTokenWithOAuth(ctx, client, nil, tokenClientID, options)
+func (r *Route) postToken(ctx context.Context, client *http.Client, options auth.TokenOptions) (Token, error) {
+	answer, err := auth.FetchTokenWithOAuth(ctx, client, r.tokenHeader(), tokenClientID, options)
 	if err != nil {
 		return Token{}, err
 	}
 	return Token{Value: secret.New(answer.AccessToken), Lifetime: lifetime(answer.ExpiresInSeconds)}, nil
+}
+
+// tokenHeader says who we are, where the library would name itself.
+func (r *Route) tokenHeader() http.Header {
+	return http.Header{"User-Agent": {r.transport.config.UserAgent}}
 }
 
 func lifetime(seconds int) time.Duration {
@@ -171,11 +182,22 @@ func accessOf(token secret.Text) (access []Access, says bool) {
 // not carry enough of, and bounds what is read of an answer.
 type tokenTransport struct {
 	route      *Route
+	realm      *url.URL
 	repository string
 	hide       secret.Text
 }
 
 func (t tokenTransport) RoundTrip(request *http.Request) (*http.Response, error) {
+	if request.Response != nil && !t.hide.IsEmpty() && canonical(request.URL.Host) != canonical(t.realm.Host) {
+		// The rules drop the credential there, and what nobody gets would
+		// look like what the credential gets.
+		if request.Body != nil {
+			_ = request.Body.Close()
+		}
+		return nil, fault.New(fault.Denied, "realm_redirected", "the token service of %s redirects from %s to %s, where the credential is not sent",
+			t.route.api, escape(t.realm.Host), escape(request.URL.Host)).
+			WithHint("Ask the registry's operator to set the realm of its token service to its final address.")
+	}
 	response, err := t.route.RoundTrip(request)
 	if err != nil {
 		return nil, err
