@@ -1,11 +1,17 @@
 package oci_test
 
 import (
+	"context"
 	"encoding/pem"
+	"io"
+	"log"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
+
+	"golang.org/x/net/dns/dnsmessage"
 
 	"fairlead.dev/fairlead/internal/fault"
 	"fairlead.dev/fairlead/internal/image"
@@ -29,7 +35,9 @@ type farSide struct {
 
 func newFarSide(t *testing.T, handler http.HandlerFunc) farSide {
 	t.Helper()
-	server := httptest.NewTLSServer(handler)
+	server := httptest.NewUnstartedServer(handler)
+	server.Config.ErrorLog = silent
+	server.StartTLS()
 	t.Cleanup(server.Close)
 	var rules []oci.HostRule
 	for _, host := range []string{registryHost, authHost, blobHost} {
@@ -85,4 +93,49 @@ func wantFault(t *testing.T, err error, kind fault.Kind, code string, secrets ..
 		}
 	}
 	return f
+}
+
+// silent is the log of servers whose clients are meant to hang up.
+var silent = log.New(io.Discard, "", 0)
+
+// resolver answers every question for an address with ip, or that there is no
+// such name.
+func resolver(t *testing.T, ip net.IP) *net.Resolver {
+	t.Helper()
+	server, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		buffer := make([]byte, 1500)
+		for {
+			n, from, err := server.ReadFrom(buffer)
+			if err != nil {
+				return
+			}
+			var message dnsmessage.Message
+			if err := message.Unpack(buffer[:n]); err != nil {
+				continue
+			}
+			message.Response, message.Additionals = true, nil
+			question := message.Questions[0]
+			if ip == nil {
+				message.RCode = dnsmessage.RCodeNameError
+			} else if question.Type == dnsmessage.TypeA {
+				message.Answers = []dnsmessage.Resource{{
+					Header: dnsmessage.ResourceHeader{Name: question.Name, Type: question.Type, Class: question.Class},
+					Body:   &dnsmessage.AResource{A: [4]byte(ip.To4())},
+				}}
+			}
+			if packed, err := message.Pack(); err == nil {
+				_, _ = server.WriteTo(packed, from)
+			}
+		}
+	}()
+	t.Cleanup(func() { _ = server.Close(); <-done })
+	return &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "udp", server.LocalAddr().String())
+	}}
 }
