@@ -154,6 +154,19 @@ func (s *Service) Append(ctx context.Context, actor account.Actor, leaseID strin
 	if err != nil {
 		return err
 	}
+	if err := clean(lines); err != nil {
+		return err
+	}
+	if err := s.config.Store.AppendLog(ctx, leaseID, batch, lines); err != nil {
+		return lost(err, leaseID)
+	}
+	s.config.Changed.Ring(e.ID)
+	return nil
+}
+
+// clean makes lines as the log holds them, and refuses too many and too long
+// ones.
+func clean(lines []execution.Line) error {
 	if len(lines) > execution.BatchMost {
 		return fault.InvalidField("events", "many", "%d lines; a batch has at most %d", len(lines), execution.BatchMost)
 	}
@@ -163,10 +176,6 @@ func (s *Service) Append(ctx context.Context, actor account.Actor, leaseID strin
 		}
 		lines[i].Text = execution.CleanText(line.Text)
 	}
-	if err := s.config.Store.AppendLog(ctx, leaseID, batch, lines); err != nil {
-		return lost(err, leaseID)
-	}
-	s.config.Changed.Ring(e.ID)
 	return nil
 }
 
@@ -191,6 +200,9 @@ func (s *Service) Finish(ctx context.Context, actor account.Actor, leaseID strin
 	}
 	if !result.Status.IsFinal() {
 		return fault.InvalidField("status", "not_final", "%.40q is no status that an execution ends with", result.Status)
+	}
+	if err := clean(lines); err != nil {
+		return err
 	}
 	if err := s.config.Store.FinishLease(ctx, leaseID, s.config.Now(), result, lines); err != nil {
 		return lost(err, leaseID)

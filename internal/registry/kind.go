@@ -15,8 +15,13 @@ type Kinds interface {
 
 // Kind describes one kind of credential for a form, a command or a document.
 type Kind struct {
-	Name   string
-	Title  string
+	Name  string
+	Title string
+
+	// LegacyNames are what other clients of the API call it; two kinds may
+	// share one.
+	LegacyNames []string
+
 	Fields []Field
 }
 

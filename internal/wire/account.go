@@ -25,6 +25,11 @@ type NewPassword string
 // Text wraps the secret.
 func (p NewPassword) Text() secret.Text { return secret.New(string(p)) }
 
+// PasswordChange sets a password.
+type PasswordChange struct {
+	Password NewPassword `json:"password"`
+}
+
 // Organization is one that the caller belongs to, with their role.
 type Organization struct {
 	ID       int64  `json:"id"`

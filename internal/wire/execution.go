@@ -28,11 +28,12 @@ type NewExecution struct {
 	Commit      string                     `json:"commit"`
 	Step        string                     `json:"step"`
 	Image       string                     `json:"image,omitempty" required:"false"`
+	Inputs      map[string][]string        `json:"inputs,omitempty" required:"false" doc:"Must be empty: clients send it"`
 	Title       string                     `json:"title,omitempty" required:"false"`
 	Tags        []string                   `json:"tags,omitempty" required:"false"`
 	Parameters  map[string]json.RawMessage `json:"parameters,omitempty" required:"false"`
 	Environment map[string]string          `json:"environment_variables,omitempty" required:"false"`
-	TimeLimit   *int64                     `json:"time_limit,omitempty" required:"false" doc:"Seconds; 0: none"`
+	TimeLimit   *int64                     `json:"time_limit,omitempty" required:"false" maximum:"3155760000" doc:"Seconds; 0: none"`
 	MemoryBytes int64                      `json:"memory_bytes,omitempty" required:"false"`
 	CPUs        float64                    `json:"cpus,omitempty" required:"false"`
 	Network     string                     `json:"network,omitempty" required:"false" enum:"host,none"`
@@ -144,9 +145,9 @@ type Job struct {
 	NoNetwork        bool    `json:"no_network"`
 }
 
-// LeaseState is a lease after its renewal.
+// LeaseState is how a lease is.
 type LeaseState struct {
-	LifeSeconds int  `json:"life_seconds"`
+	LifeSeconds int  `json:"life_seconds" doc:"From now on, after a renewal; 0 where it was not renewed"`
 	Stop        bool `json:"stop" doc:"Somebody asked to stop the execution"`
 }
 

@@ -24,8 +24,13 @@ func NewTime(t time.Time) *Time {
 }
 
 // MarshalJSON writes the time.
-func (t Time) MarshalJSON() ([]byte, error) {
-	return []byte(`"` + t.UTC().Format(timeLayout) + `"`), nil
+func (t Time) MarshalJSON() ([]byte, error) { return t.AppendJSON(nil), nil }
+
+// AppendJSON writes the time behind b.
+func (t Time) AppendJSON(b []byte) []byte {
+	b = append(b, '"')
+	b = t.UTC().AppendFormat(b, timeLayout)
+	return append(b, '"')
 }
 
 // UnmarshalJSON reads any RFC 3339 time.

@@ -1,0 +1,65 @@
+package api
+
+import (
+	"strconv"
+
+	"fairlead.dev/fairlead/internal/execution"
+	"fairlead.dev/fairlead/internal/wire"
+)
+
+// page is the part of a list that is asked for.
+type page struct {
+	Limit  int `query:"limit" minimum:"0" doc:"How many; 0 or absent: the default"`
+	Offset int `query:"offset" minimum:"0" doc:"How many to leave out"`
+}
+
+// rows is the page for a service.
+func (p page) rows() execution.Page { return execution.Page{Limit: p.Limit, Offset: p.Offset} }
+
+// listOf is a page of a list of count things, with the addresses of its
+// neighbours.
+func listOf[T any](v *visit, p page, results []T, count int) wire.List[T] {
+	if results == nil {
+		results = []T{}
+	}
+	list := wire.List[T]{Count: count, Results: results}
+	if after := p.Offset + len(results); len(results) > 0 && after < count {
+		list.Next = v.at(after)
+	}
+	if p.Offset > 0 {
+		size := p.Limit
+		if size == 0 {
+			size = max(1, len(results))
+		}
+		list.Previous = v.at(max(0, p.Offset-size))
+	}
+	return list
+}
+
+// pageOf cuts the page out of a whole list.
+func pageOf[T any](v *visit, p page, all []T) wire.List[T] {
+	results := all[min(p.Offset, len(all)):]
+	if p.Limit > 0 {
+		results = results[:min(p.Limit, len(results))]
+	}
+	return listOf(v, p, results, len(all))
+}
+
+// at is the address of the same list from an offset on.
+func (v *visit) at(offset int) *string {
+	there := *v.url
+	query := there.Query()
+	query.Set("offset", strconv.Itoa(offset))
+	there.RawQuery = query.Encode()
+	address := v.origin + there.RequestURI()
+	return &address
+}
+
+// each turns a list into another.
+func each[A, B any](in []A, turn func(A) B) []B {
+	out := make([]B, len(in))
+	for i, item := range in {
+		out[i] = turn(item)
+	}
+	return out
+}

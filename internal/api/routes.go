@@ -1,0 +1,75 @@
+package api
+
+import (
+	"net/http"
+
+	"fairlead.dev/fairlead/internal/wire"
+)
+
+// routes lays every route. Who may do what is decided by the services.
+func (d *door) routes() {
+	open, closed := group{d, false}, group{d, true}
+
+	get(open, "server/", "Who answers", d.server)
+	post(open, "get-token/", "Trade a password for a token", d.getToken)
+
+	get(closed, "users/me/", "Who I am", d.me)
+	create(closed, "users/", "Make a user (operators)", d.createUser)
+	act(closed, "users/{username}/password/", "Change a password: one's own, or as an operator anybody's", d.setPassword)
+
+	get(closed, "organizations/", "My organisations", d.listOrganizations)
+	create(closed, "organizations/", "Make an organisation (operators)", d.createOrganization)
+	get(closed, "organizations/{organization}/members/", "An organisation's members", d.listMembers)
+	create(closed, "organizations/{organization}/members/", "Give a user a role (admins)", d.setMember)
+	remove(closed, "organizations/{organization}/members/{username}/", "Take a user out (admins)", d.removeMember)
+
+	get(closed, "projects/", "My projects", d.listProjects)
+	create(closed, "projects/", "Make a project", d.createProject)
+	get(closed, "projects/ownership_options/", "Names that a new project may be owned by", d.ownershipOptions)
+	get(closed, "projects/{project}/", "A project", d.getProject)
+	get(closed, "projects/{project}/commits/", "A project's commits", d.listProjectCommits)
+	plain(closed, http.MethodPost, "projects/{project}/import-package/", "Upload code as a commit", http.StatusCreated, describeImport, d.importPackage)
+	get(closed, "commits/", "A project's commits", d.listCommits)
+	get(closed, "commits/{identifier}/", "A commit", d.getCommit)
+
+	create(closed, "executions/", "Run a step", d.createExecution)
+	get(closed, "executions/", "Executions", d.listExecutions)
+	get(closed, "executions/{execution}/", "An execution", d.getExecution)
+	plain(closed, http.MethodGet, "executions/{execution}/events/", "An execution's log, as a list or as a stream", http.StatusOK, describeEvents, d.events)
+	post(closed, "executions/{execution}/stop/", "Stop an execution", d.stopExecution)
+	remove(closed, "executions/{execution}/", "Delete an execution that has ended", d.deleteExecution)
+
+	get(closed, "registry-credential-kinds/", "Kinds of registry credential", d.listCredentialKinds)
+	get(closed, "registry-credentials/", "Registry credentials (admins)", d.listCredentials)
+	create(closed, "registry-credentials/", "Add a registry credential (admins)", d.createCredential)
+	get(closed, "registry-credentials/{credential}/", "A registry credential (admins)", d.getCredential)
+	put(closed, "registry-credentials/{credential}/", "Change a registry credential (admins)", d.changeCredential)
+	patch(closed, "registry-credentials/{credential}/", "Change a registry credential (admins)", d.changeCredential)
+	remove(closed, "registry-credentials/{credential}/", "Delete a registry credential (admins)", d.deleteCredential)
+	get(closed, "explain/", "Which credential an image would be pulled with, and why", d.explain)
+
+	get(closed, "audit/", "Who did what (admins, operators)", d.listAudit)
+	post(closed, "keys/rotate/", "Seal every secret with a new key (operators)", d.rotateKeys)
+
+	get(closed, "tokens/", "My tokens", d.listTokens)
+	create(closed, "tokens/", "Make a token", d.createToken)
+	remove(closed, "tokens/{token}/", "End a token", d.deleteToken)
+	get(closed, "worker-tokens/", "Workers' tokens (operators)", d.listWorkerTokens)
+	create(closed, "worker-tokens/", "Make a worker's token (operators)", d.createWorkerToken)
+	remove(closed, "worker-tokens/{token}/", "End a worker's token (operators)", d.deleteWorkerToken)
+
+	// For workers.
+	plain(closed, http.MethodPost, "leases/", "Take the next execution", http.StatusOK, describeTake, d.takeLease)
+	post(closed, "leases/{lease}/renew/", "Keep an execution", d.renewLease)
+	get(closed, "leases/{lease}/stop/", "Wait until the execution is to be stopped", d.waitForStop)
+	plain(closed, http.MethodPost, "leases/{lease}/events/", "Store lines of the log", http.StatusNoContent, describeAppend, d.appendEvents)
+	act(closed, "leases/{lease}/image/", "Tell which image is run", d.noteImage)
+	plain(closed, http.MethodPost, "leases/{lease}/finish/", "End the execution", http.StatusNoContent, describeFinish, d.finishLease)
+	act(closed, "leases/{lease}/release/", "Give the execution back", d.releaseLease)
+	plain(closed, http.MethodGet, "leases/{lease}/package/", "The execution's code", http.StatusOK, describePackage, d.leasePackage)
+	plain(closed, http.MethodPost, "pull-grants/", "A pull grant for the execution's image", http.StatusOK, describeGrant, d.pullGrant)
+
+	d.mux.HandleFunc("GET "+wire.Base+"openapi.json", d.openAPI)
+	d.mux.HandleFunc("GET "+wire.Base+"openapi.yaml", d.openAPIYAML)
+	d.mux.HandleFunc("/", d.unknownPath)
+}
