@@ -123,7 +123,7 @@ func (c cgroups) remove(id string) error {
 	return errors.Join(errs...)
 }
 
-// limits are c's limits as the runtime sets them on the inner group. Devices
+// resources are the limits as the runtime sets them on the inner group. Devices
 // are closed; the runtime opens the ones that every container has.
 func resources(memory int64, cpu float64, pids int64, countsSwap bool) *specs.LinuxResources {
 	r := &specs.LinuxResources{Devices: []specs.LinuxDeviceCgroup{{Allow: false, Access: "rwm"}}}

@@ -19,12 +19,17 @@ const (
 	codeNotFound      = 127
 )
 
-// What runc and crun say of a command, of 1.0 and later each. The parts that
-// are not the reason are the command's name and runc's way to it.
+// What runc and crun say of a command that they cannot begin.
 var (
-	saysNotFound      = regexp.MustCompile("executable file .* not found|exec: .*: no such file or directory|exec .*: no such file or directory")
-	saysNotExecutable = regexp.MustCompile("(?i)exec: .*: (permission denied|is a directory)|open executable: |exec format error|exec .*: permission denied")
+	saysNotFound      = regexp.MustCompile("executable file .*not found|exec: .*: no such file or directory")
+	saysNotExecutable = regexp.MustCompile("exec: .*: (permission denied|is a directory)|open executable: ")
 )
+
+// saysExecFailed is what they leave on the container's stderr, and nothing
+// else, when the kernel refuses the command at the very last: a program for
+// another machine, or a script whose interpreter is not there. It has 1 or 255
+// for its exit code, and so have many.
+var saysExecFailed = regexp.MustCompile("(?i)^(exec /[^\n]*|\\{\"msg\":\"exec container process [^\n]*): (permission denied|exec format error|no such file or directory)[^\n]*\n$")
 
 // failure is the runtime's own last word in its log, "" if it did its work: a
 // command that ran and failed leaves nothing there.
@@ -55,9 +60,9 @@ func refused(command, said string) (engine.Exit, error) {
 	case saysNotFound.MatchString(said):
 		return engine.Exit{Code: codeNotFound}, fault.New(fault.Invalid, "command_not_found", "the image has no command %q", command).
 			WithHint("Install it in the image, or give the path of one that is there.").WithCause(cause)
-	case saysNotExecutable.MatchString(said):
+	case saysNotExecutable.MatchString(said), saysExecFailed.MatchString(said):
 		return engine.Exit{Code: codeNotExecutable}, fault.New(fault.Invalid, "command_not_executable", "%q in the image cannot be executed", command).
-			WithHint("It must be a program for this machine's architecture that its user may execute (chmod +x).").WithCause(cause)
+			WithHint("It must be a program for this machine's architecture, or a script whose interpreter is there, and executable (chmod +x).").WithCause(cause)
 	default:
 		return engine.Exit{Code: codeNotStarted}, fault.New(fault.Unavailable, "container_not_started", "the container could not be started: %s", plain(said)).
 			WithHint("The worker's log may tell more.").WithCause(cause)

@@ -6,7 +6,6 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"strings"
 	"sync"
 	"time"
 )
@@ -43,12 +42,13 @@ func newOutput(stdout, stderr io.Writer) (*output, error) {
 
 // copy begins to carry. What is written to stderr while began is false, and
 // still is when ended is closed, does not reach the writer: it is what the
-// runtime itself had to say, and early gives it after wait.
-func (o *output) copy(began func() bool, ended <-chan struct{}) (early func() string) {
+// runtime itself had to say. The function that is returned gives, after wait,
+// what came on stderr if that was a line or two, and "" if it was more.
+func (o *output) copy(began func() bool, ended <-chan struct{}) (brief func() string) {
 	held := &gate{to: o.stderr.to, began: began, ended: ended}
 	o.copies.Go(func() { o.stdout.copy(o.stdout.to) })
 	o.copies.Go(func() { o.stderr.copy(held) })
-	return held.text.String
+	return held.brief
 }
 
 // copy carries to its end. A writer that fails is not written to again, but
@@ -103,24 +103,37 @@ func (o *output) Stdout() io.ReadCloser { return o.stdout.reader }
 // Stderr is the end that is read here.
 func (o *output) Stderr() io.ReadCloser { return o.stderr.reader }
 
-// gate lets writes pass once the container's command runs, and holds back what
-// came before if it never does.
+// gate lets writes pass once the container's command runs, and drops what came
+// before if it never does.
 type gate struct {
 	to    io.Writer
 	began func() bool
 	ended <-chan struct{}
 	open  bool
-	text  strings.Builder
+	text  []byte // what came first
+	more  bool   // than text
+}
+
+// briefSize bounds what is kept of stderr: a complaint of the runtime's.
+const briefSize = 1 << 10
+
+func (g *gate) brief() string {
+	if g.more {
+		return ""
+	}
+	return string(g.text)
 }
 
 // Write waits until it is known who wrote. The runtime tells that the command
 // runs within milliseconds, by a file.
 func (g *gate) Write(p []byte) (int, error) {
+	kept := min(len(p), briefSize-len(g.text))
+	g.text, g.more = append(g.text, p[:kept]...), g.more || kept < len(p)
 	if !g.open {
 		g.open = g.await()
 	}
 	if !g.open {
-		return g.text.Write(p)
+		return len(p), nil
 	}
 	return g.to.Write(p)
 }

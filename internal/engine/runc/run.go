@@ -64,15 +64,12 @@ func (e *Engine) runBundle(ctx context.Context, c engine.Container, b bundle) (e
 		return exit, err
 	}
 	switch {
-	case !ended.began && said == "":
-		said = ended.early
-		fallthrough
-	case !ended.began || saysNotExecutable.MatchString(said):
-		if ctx.Err() != nil { // it was stopped while it was being made
-			return exitOf(128 + int(syscall.SIGKILL)), nil
-		}
-		exit, err = refused(c.Args[0], said)
-		return exit, err
+	case !ended.began && ctx.Err() != nil: // it was stopped while it was being made
+		return exitOf(128 + int(syscall.SIGKILL)), nil
+	case !ended.began && said != "":
+		return refused(c.Args[0], said)
+	case !ended.began, ended.status != 0 && saysExecFailed.MatchString(ended.stderr):
+		return refused(c.Args[0], ended.stderr)
 	case said != "":
 		e.config.Logger.WarnContext(ctx, "the container's runtime complained", "container", c.ID, "message", said)
 	}
@@ -90,7 +87,7 @@ type ending struct {
 	status int  // its exit code; below 0 if it was killed
 	began  bool // the command ran
 
-	early  string // what was written to stderr if it did not
+	stderr string // what came there, if it was brief
 	output error  // of the container's writers
 }
 
@@ -108,7 +105,7 @@ func (e *Engine) start(ctx context.Context, c engine.Container, b bundle) (endin
 		_, err := os.Stat(pidFile)
 		return err == nil
 	}
-	early := out.copy(began, gone)
+	stderr := out.copy(began, gone)
 
 	var helpers sync.WaitGroup
 	started := make(chan int, 1)
@@ -136,7 +133,7 @@ func (e *Engine) start(ctx context.Context, c engine.Container, b bundle) (endin
 	if _, ok := errors.AsType[*gorunc.ExitError](err); err != nil && !ok {
 		return ending{}, fmt.Errorf("container %s: %w", c.ID, err)
 	}
-	return ending{status: status, began: began(), early: early(), output: lost}, nil
+	return ending{status: status, began: began(), stderr: stderr(), output: lost}, nil
 }
 
 // stopAtEnd waits for ctx, and ends the container then: SIGTERM, and SIGKILL

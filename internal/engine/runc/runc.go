@@ -24,8 +24,9 @@ import (
 // Config is how an engine is set up. Root alone is required.
 type Config struct {
 	// Command is the runtime: a name in PATH or a path. "" is crun where it is
-	// installed and can work with the machine's cgroups, and runc otherwise:
-	// crun starts and ends a container in half of runc's time.
+	// installed and can work with the machine's cgroups, and runc otherwise.
+	// Measured, crun starts and ends a container in about 50 ms where runc needs
+	// 57; 30 of either are the seccomp filter's.
 	Command string
 
 	// Root is the directory of this engine's state, made if missing. Engines of

@@ -24,23 +24,23 @@ import (
 )
 
 // childVariable makes this test's program a worker: its value is the command,
-// the state directory and the root filesystem, one a line.
+// the state directory, the root filesystem and the program, one a line.
 const childVariable = "FAIRLEAD_TEST_ENGINE"
 
 func TestMain(m *testing.M) {
-	if words := strings.Split(os.Getenv(childVariable), "\n"); len(words) == 3 {
-		worker(words[0], words[1], words[2])
+	if words := strings.Split(os.Getenv(childVariable), "\n"); len(words) == 4 {
+		worker(words[0], words[1], words[2], words[3])
 	}
 	goleak.VerifyTestMain(m)
 }
 
-// worker runs a container that does not want to end.
-func worker(command, root, rootfs string) {
+// worker runs a container with the shell's program.
+func worker(command, root, rootfs, program string) {
 	e, err := runc.New(runc.Config{Command: command, Root: root})
 	if err == nil {
 		_, err = e.Run(context.Background(), engine.Container{
 			ID: "left-behind", Rootfs: rootfs, Limits: engine.Limits{Memory: 64 << 20},
-			Args:   []string{"/bin/sh", "-c", "trap '' TERM; echo ready; /bin/sleep infinity & sleep infinity"},
+			Args:   []string{"/bin/sh", "-c", program},
 			Stdout: os.Stdout, Stderr: os.Stderr,
 		})
 	}
@@ -50,7 +50,7 @@ func worker(command, root, rootfs string) {
 
 // runtimes are the ones under test. crun refuses a machine where cgroup v1 and
 // v2 both have controllers; there it is shown v1 alone.
-func runtimes(t *testing.T) map[string]string {
+func runtimes(t testing.TB) map[string]string {
 	t.Helper()
 	crun := "crun"
 	if controllers, err := os.ReadFile("/sys/fs/cgroup/unified/cgroup.controllers"); err == nil && len(controllers) > 1 {
@@ -103,27 +103,47 @@ func TestARuntimeIsAnEngine(t *testing.T) {
 	}
 }
 
+// startWorker starts a worker whose container is ready, and gives a handle of
+// the container's first process.
+func startWorker(t *testing.T, command, root, program string) (worker *exec.Cmd, first int) {
+	t.Helper()
+	worker = exec.CommandContext(t.Context(), os.Args[0])
+	worker.Env = append(os.Environ(), childVariable+"="+strings.Join([]string{command, root, enginetest.Rootfs(t), program}, "\n"))
+	output, err := worker.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := worker.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if line, err := bufio.NewReader(output).ReadString('\n'); err != nil || line != "ready\n" {
+		t.Fatalf("the worker's container said %q, %v", line, err)
+	}
+	pid := firstProcess(t, root, "left-behind")
+	if first, err = unix.PidfdOpen(pid, 0); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { unix.Close(first) }) //nolint:errcheck // only watched
+	return worker, first
+}
+
+// kill kills a worker, which has no time to say goodbye.
+func kill(t *testing.T, worker *exec.Cmd) {
+	t.Helper()
+	if err := worker.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	worker.Wait() //nolint:errcheck // it was killed
+}
+
 func TestAContainerOfAKilledProcessIsReaped(t *testing.T) {
 	for name, command := range runtimes(t) {
 		t.Run(name, func(t *testing.T) {
 			root := t.TempDir()
-			worker := exec.CommandContext(t.Context(), os.Args[0])
-			worker.Env = append(os.Environ(), childVariable+"="+strings.Join([]string{command, root, enginetest.Rootfs(t)}, "\n"))
-			output, err := worker.StdoutPipe()
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := worker.Start(); err != nil {
-				t.Fatal(err)
-			}
-			if line, err := bufio.NewReader(output).ReadString('\n'); err != nil || line != "ready\n" {
-				t.Fatalf("the worker's container said %q, %v", line, err)
-			}
-			first := firstProcess(t, root, "left-behind")
-			defer unix.Close(first)
+			worker, first := startWorker(t, command, root, "trap '' TERM; echo ready; /bin/sleep infinity & sleep infinity")
 
 			// While its process lives, another engine leaves it alone.
-			e, err := runc.New(runc.Config{Command: command, Root: root})
+			e, err := runc.New(runc.Config{Root: root})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -131,10 +151,7 @@ func TestAContainerOfAKilledProcessIsReaped(t *testing.T) {
 				t.Errorf("reaped %q, %v from a living worker", ids, err)
 			}
 
-			if err := worker.Process.Kill(); err != nil {
-				t.Fatal(err)
-			}
-			worker.Wait() //nolint:errcheck // it was killed
+			kill(t, worker)
 			ids, err := e.Reap(t.Context())
 			if err != nil {
 				t.Fatal(err)
@@ -153,21 +170,71 @@ func TestAContainerOfAKilledProcessIsReaped(t *testing.T) {
 	}
 }
 
-// firstProcess is a handle of a container's first process.
+func TestAContainerIsToldToEndWhenItsProcessIsKilled(t *testing.T) {
+	for name, command := range runtimes(t) {
+		t.Run(name, func(t *testing.T) {
+			root := t.TempDir()
+			worker, first := startWorker(t, command, root, "echo ready; sleep infinity")
+			kill(t, worker)
+			ended(t, first, -1)
+			e, err := runc.New(runc.Config{Root: root})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := e.Reap(t.Context()); err != nil {
+				t.Error(err)
+			}
+			checkNothingLeft(t, root)
+		})
+	}
+}
+
+func TestAKilledRuntimeLeavesNoContainer(t *testing.T) {
+	for name, command := range runtimes(t) {
+		t.Run(name, func(t *testing.T) {
+			root := t.TempDir()
+			e, err := runc.New(runc.Config{Command: command, Root: root})
+			if err != nil {
+				t.Fatal(err)
+			}
+			failed := make(chan error, 1)
+			go func() {
+				_, err := e.Run(context.Background(), engine.Container{
+					ID: "orphan", Rootfs: enginetest.Rootfs(t), Args: []string{"/bin/sh", "-c", "sleep infinity"},
+				})
+				failed <- err
+			}()
+			status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", firstProcess(t, root, "orphan")))
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, parent, _ := strings.Cut(string(status), "PPid:")
+			pid, err := strconv.Atoi(strings.Fields(parent)[0])
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := unix.Kill(pid, unix.SIGKILL); err != nil {
+				t.Fatal(err)
+			}
+			if err := <-failed; fault.From(err).Code != "runtime_killed" {
+				t.Errorf("error %v, want that the runtime was killed", err)
+			}
+			checkNothingLeft(t, root)
+		})
+	}
+}
+
+// firstProcess is a container's first process.
 func firstProcess(t *testing.T, root, id string) int {
 	t.Helper()
-	// The runtime writes it when the command runs, the command may be quicker.
+	// The runtime writes it when the command runs; the command may be quicker.
 	path := filepath.Join(root, id, "pid")
 	look := time.NewTicker(time.Millisecond)
 	defer look.Stop()
 	for {
 		text, err := os.ReadFile(path)
 		if pid, notYet := strconv.Atoi(string(text)); err == nil && notYet == nil {
-			handle, err := unix.PidfdOpen(pid, 0)
-			if err != nil {
-				t.Fatal(err)
-			}
-			return handle
+			return pid
 		}
 		select {
 		case <-look.C:
@@ -218,10 +285,16 @@ func TestDevicesAreThoseOfTheMachinesSpecifications(t *testing.T) {
 }
 
 func BenchmarkRun(b *testing.B) {
-	e := newEngine(b, "")
+	for name, command := range runtimes(b) {
+		b.Run(name, func(b *testing.B) { benchmarkRun(b, command) })
+	}
+}
+
+func benchmarkRun(b *testing.B, command string) {
+	e := newEngine(b, command)
 	rootfs := enginetest.Rootfs(b)
 	for n := 0; b.Loop(); n++ {
-		c := engine.Container{ID: fmt.Sprint("bench-", n), Rootfs: rootfs, Args: []string{"/bin/true"}}
+		c := engine.Container{ID: "bench-" + strconv.Itoa(n), Rootfs: rootfs, Args: []string{"/bin/true"}}
 		if exit, err := e.Run(b.Context(), c); err != nil || exit.Code != 0 {
 			b.Fatal(exit, err)
 		}
