@@ -27,6 +27,9 @@ import (
 // the state directory, the root filesystem and the program, one a line.
 const childVariable = "FAIRLEAD_TEST_ENGINE"
 
+// cgroupParent is this test's own, so that what is left in it was left by it.
+const cgroupParent = "fairlead-runc-test"
+
 func TestMain(m *testing.M) {
 	if words := strings.Split(os.Getenv(childVariable), "\n"); len(words) == 4 {
 		worker(words[0], words[1], words[2], words[3])
@@ -36,7 +39,7 @@ func TestMain(m *testing.M) {
 
 // worker runs a container with the shell's program.
 func worker(command, root, rootfs, program string) {
-	e, err := runc.New(runc.Config{Command: command, Root: root})
+	e, err := runc.New(runc.Config{Command: command, Root: root, CgroupParent: cgroupParent})
 	if err == nil {
 		_, err = e.Run(context.Background(), engine.Container{
 			ID: "left-behind", Rootfs: rootfs, Limits: engine.Limits{Memory: 64 << 20},
@@ -66,7 +69,7 @@ func runtimes(t testing.TB) map[string]string {
 func newEngine(t testing.TB, command string) *runc.Engine {
 	t.Helper()
 	root := t.TempDir()
-	e, err := runc.New(runc.Config{Command: command, Root: root, Logger: slog.New(slog.NewTextHandler(t.Output(), nil))})
+	e, err := runc.New(runc.Config{Command: command, Root: root, CgroupParent: cgroupParent, Logger: slog.New(slog.NewTextHandler(t.Output(), nil))})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -85,7 +88,7 @@ func checkNothingLeft(t testing.TB, root string) {
 			t.Errorf("left in the state directory: %s", entry.Name())
 		}
 	}
-	for _, pattern := range []string{"/sys/fs/cgroup/fairlead/*/", "/sys/fs/cgroup/*/fairlead/*/"} {
+	for _, pattern := range []string{"/sys/fs/cgroup/" + cgroupParent + "/*/", "/sys/fs/cgroup/*/" + cgroupParent + "/*/"} {
 		if groups, err := filepath.Glob(pattern); err != nil || len(groups) > 0 {
 			t.Errorf("cgroups left: %q, %v", groups, err)
 		}
@@ -143,7 +146,7 @@ func TestAContainerOfAKilledProcessIsReaped(t *testing.T) {
 			worker, first := startWorker(t, command, root, "trap '' TERM; echo ready; /bin/sleep infinity & sleep infinity")
 
 			// While its process lives, another engine leaves it alone.
-			e, err := runc.New(runc.Config{Root: root})
+			e, err := runc.New(runc.Config{Root: root, CgroupParent: cgroupParent})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -177,7 +180,7 @@ func TestAContainerIsToldToEndWhenItsProcessIsKilled(t *testing.T) {
 			worker, first := startWorker(t, command, root, "echo ready; sleep infinity")
 			kill(t, worker)
 			ended(t, first, -1)
-			e, err := runc.New(runc.Config{Root: root})
+			e, err := runc.New(runc.Config{Root: root, CgroupParent: cgroupParent})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -193,7 +196,7 @@ func TestAKilledRuntimeLeavesNoContainer(t *testing.T) {
 	for name, command := range runtimes(t) {
 		t.Run(name, func(t *testing.T) {
 			root := t.TempDir()
-			e, err := runc.New(runc.Config{Command: command, Root: root})
+			e, err := runc.New(runc.Config{Command: command, Root: root, CgroupParent: cgroupParent})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -270,7 +273,7 @@ func TestDevicesAreThoseOfTheMachinesSpecifications(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "toy.json"), []byte(specification), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	e, err := runc.New(runc.Config{Root: t.TempDir(), CDIDirs: []string{dir}})
+	e, err := runc.New(runc.Config{Root: t.TempDir(), CgroupParent: cgroupParent, CDIDirs: []string{dir}})
 	if err != nil {
 		t.Fatal(err)
 	}
