@@ -69,8 +69,10 @@ func TestEachFailureOfTheNetworkHasADiagnosis(t *testing.T) {
 	closing := listen(t, func(c net.Conn) { _ = c.Close() })
 	mute := listen(t, func(net.Conn) {})
 	rule := func(host, address string, ca []byte) oci.Config {
-		return oci.Config{Hosts: []oci.HostRule{{Host: host, Address: address, CA: ca}}, HeaderTimeout: 50 * time.Millisecond, TLSTimeout: 50 * time.Millisecond}
+		return oci.Config{Hosts: []oci.HostRule{{Host: host, Address: address, CA: ca}}}
 	}
+	impatient := rule(registryHost, mute, nil)
+	impatient.TLSTimeout = time.Millisecond
 	expired, expiredCA := expiredServer(t)
 	tests := map[string]struct {
 		config oci.Config
@@ -82,7 +84,7 @@ func TestEachFailureOfTheNetworkHasADiagnosis(t *testing.T) {
 		"an expired certificate":  {rule(registryHost, expired, expiredCA), "tls_expired"},
 		"no TLS":                  {rule(registryHost, addressOf(plain), nil), "tls_missing"},
 		"it hangs up":             {rule(registryHost, closing, nil), "connection_lost"},
-		"it says nothing":         {rule(registryHost, mute, nil), "timeout"},
+		"it says nothing":         {impatient, "timeout"},
 		"the name does not exist": {oci.Config{Resolver: resolver(t, nil)}, "dns_unknown"},
 		"the name leads inside":   {oci.Config{Resolver: resolver(t, net.IPv4(127, 0, 0, 1))}, "address_forbidden"},
 		"the name leads to a spy": {oci.Config{Resolver: resolver(t, net.IPv4(169, 254, 169, 254))}, "address_forbidden"},

@@ -19,7 +19,7 @@ func (r *Registry) handler() http.Handler {
 		panic(err) // made of a host name that has a certificate already
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
-		if status := r.people.outageNow(); status != 0 {
+		if status := r.conditions.outageNow(); status != 0 {
 			refuse(w, status, "UNAVAILABLE", http.StatusText(status))
 			return
 		}
@@ -60,7 +60,7 @@ func (r *Registry) serveAPI(w http.ResponseWriter, request *http.Request) {
 		w = &rewriter{ResponseWriter: w, on: http.StatusUnauthorized, instead: denied}
 	case JFrog:
 		shown := strings.TrimPrefix(request.Header.Get("Authorization"), "Bearer ")
-		if token, found := r.ledger.behind(shown); found {
+		if token, found := r.signer.behind(shown); found {
 			request.Header.Set("Authorization", "Bearer "+token)
 			w = &rewriter{ResponseWriter: w, on: http.StatusUnauthorized, instead: denied}
 		}
@@ -115,7 +115,7 @@ func repositoryOf(path string) (string, bool) {
 // (https://docs.docker.com/docker-hub/usage/pulls/).
 func (r *Registry) count(w http.ResponseWriter, request *http.Request) bool {
 	authorized := request.Header.Get("Authorization") != ""
-	now, ok := r.people.take(authorized && request.Method == http.MethodGet)
+	now, ok := r.conditions.take(authorized && request.Method == http.MethodGet)
 	if !now.set || !authorized {
 		return true
 	}

@@ -155,11 +155,12 @@ const pushHost = "push.granttest.invalid"
 
 // Registry is a running fake. All its methods are safe for concurrent use.
 type Registry struct {
-	options   Options
-	authority *authority
-	signer    *signer
-	people    *people
-	ledger    *ledger
+	options    Options
+	authority  *authority
+	signer     *signer
+	people     *people
+	conditions conditions
+	ledger     *ledger
 
 	app     *handlers.App
 	server  *http.Server

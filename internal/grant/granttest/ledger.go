@@ -18,11 +18,10 @@ type ledger struct {
 	exchanges []Exchange
 	manifests map[string]int // by repository
 	blobs     map[string]int
-	opaque    map[string]string // an unreadable token to the one behind it
 }
 
 func newLedger() *ledger {
-	return &ledger{manifests: make(map[string]int), blobs: make(map[string]int), opaque: make(map[string]string)}
+	return &ledger{manifests: make(map[string]int), blobs: make(map[string]int)}
 }
 
 // Exchanges is how many requests the token service got, refused ones included.
@@ -72,17 +71,4 @@ func (l *ledger) asked(what map[string]int, repository string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	what[repository]++
-}
-
-func (l *ledger) hide(opaque, token string) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.opaque[opaque] = token
-}
-
-func (l *ledger) behind(opaque string) (token string, found bool) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	token, found = l.opaque[opaque]
-	return token, found
 }

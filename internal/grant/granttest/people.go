@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"time"
 )
 
 // Right is what somebody may do in some repositories.
@@ -40,21 +39,12 @@ type people struct {
 	mu            sync.Mutex
 	users         map[string]user
 	refreshTokens map[string]string // to the user's name
-	limit         limit
-	outage        int
 }
 
 type user struct {
 	password string
 	rights   []Right
 	state    State
-}
-
-// limit is how much may still be pulled.
-type limit struct {
-	set              bool
-	limit, remaining int
-	window           time.Duration
 }
 
 func newPeople() *people {
@@ -100,28 +90,6 @@ func (r *Registry) RefreshToken(name string) string {
 	defer r.people.mu.Unlock()
 	r.people.refreshTokens[token] = name
 	return token
-}
-
-// SetRateLimit makes the registry count the manifests that are got, which a
-// HEAD request is not: the given number remain, of a limit in a window.
-func (r *Registry) SetRateLimit(remaining, most int, window time.Duration) {
-	r.people.mu.Lock()
-	defer r.people.mu.Unlock()
-	r.people.limit = limit{set: true, limit: most, remaining: remaining, window: window}
-}
-
-// SetOutage makes every host answer with a status, such as 503, to whatever is
-// asked; 0 ends the outage.
-func (r *Registry) SetOutage(status int) {
-	r.people.mu.Lock()
-	defer r.people.mu.Unlock()
-	r.people.outage = status
-}
-
-func (p *people) outageNow() int {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.outage
 }
 
 func (p *people) set(name string, change func(*user)) {
@@ -214,18 +182,4 @@ func parseScope(scope string) (repository string, actions []string, ok bool) {
 		return "", nil, false
 	}
 	return rest[:at], strings.Split(rest[at+1:], ","), true
-}
-
-// take counts one pull and reports what is left, and false if nothing was.
-func (p *people) take(counts bool) (now limit, ok bool) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if !p.limit.set || !counts {
-		return p.limit, true
-	}
-	if p.limit.remaining == 0 {
-		return p.limit, false
-	}
-	p.limit.remaining--
-	return p.limit, true
 }

@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
@@ -24,6 +25,9 @@ type signer struct {
 	service string
 	signer  jose.Signer
 	keys    []byte // JWKS of the public key
+
+	mu     sync.Mutex
+	opaque map[string]string // an unreadable token to the one behind it
 }
 
 func newSigner(service string) (*signer, error) {
@@ -43,7 +47,7 @@ func newSigner(service string) (*signer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("writing the token key: %w", err)
 	}
-	return &signer{service: service, signer: s, keys: keys}, nil
+	return &signer{service: service, signer: s, keys: keys, opaque: make(map[string]string)}, nil
 }
 
 // sign makes a token with an access claim, as
@@ -60,6 +64,22 @@ func (s *signer) sign(user string, now time.Time, life time.Duration, granted []
 		return "", fmt.Errorf("signing a token: %w", err)
 	}
 	return token, nil
+}
+
+// hide gives an unreadable token that stands for another.
+func (s *signer) hide(token string) (opaque string) {
+	opaque = rand.Text() + rand.Text()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.opaque[opaque] = token
+	return opaque
+}
+
+func (s *signer) behind(opaque string) (token string, found bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	token, found = s.opaque[opaque]
+	return token, found
 }
 
 func access(repository string, actions ...string) oci.Access {

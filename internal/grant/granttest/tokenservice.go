@@ -1,7 +1,6 @@
 package granttest
 
 import (
-	"crypto/rand"
 	"encoding/json"
 	"net/http"
 	"strings"
@@ -128,9 +127,7 @@ func (r *Registry) answerToken(w http.ResponseWriter, a asked, granted []oci.Acc
 		return
 	}
 	if r.options.Kind == JFrog {
-		opaque := rand.Text() + rand.Text()
-		r.ledger.hide(opaque, token)
-		token = opaque
+		token = r.signer.hide(token)
 	}
 	answer := map[string]any{"token": token, "access_token": token, "issued_at": now.UTC().Format(time.RFC3339)}
 	if a.oauth {
