@@ -49,7 +49,7 @@ func (d *door) setPassword(ctx context.Context, v *visit, in *passwordInput) err
 	return d.config.Accounts.SetPassword(ctx, v.actor, in.Username, in.Body.Password.Text())
 }
 
-func (d *door) listOrganizations(ctx context.Context, v *visit, in *page) (list wire.List[wire.Organization], err error) {
+func (d *door) listOrganizations(ctx context.Context, v *visit, in *Page) (list wire.List[wire.Organization], err error) {
 	memberships, err := d.config.Accounts.Organizations(ctx, v.actor)
 	if err != nil {
 		return list, err
@@ -73,7 +73,7 @@ func organizationOf(v *visit, organization account.Organization, role account.Ro
 
 type membersInput struct {
 	Organization string `path:"organization" doc:"Name or number"`
-	page
+	Page
 }
 
 func (d *door) listMembers(ctx context.Context, v *visit, in *membersInput) (list wire.List[wire.Member], err error) {
@@ -81,7 +81,7 @@ func (d *door) listMembers(ctx context.Context, v *visit, in *membersInput) (lis
 	if err != nil {
 		return list, err
 	}
-	return pageOf(v, in.page, each(members, memberOf)), nil
+	return pageOf(v, in.Page, each(members, memberOf)), nil
 }
 
 type memberInput struct {

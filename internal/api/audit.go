@@ -19,7 +19,7 @@ const (
 type auditQuery struct {
 	Execution string `query:"execution" doc:"Only what was done for that execution: its id"`
 	Verb      string `query:"verb" doc:"Only that, such as grant.issue"`
-	page
+	Page
 }
 
 func (d *door) listAudit(ctx context.Context, v *visit, in *auditQuery) (list wire.List[wire.AuditEvent], err error) {
@@ -37,7 +37,7 @@ func (d *door) listAudit(ctx context.Context, v *visit, in *auditQuery) (list wi
 	if err != nil {
 		return list, err
 	}
-	return listOf(v, in.page, each(events, auditEventOf), count), nil
+	return listOf(v, in.Page, each(events, auditEventOf), count), nil
 }
 
 // audited are the organisations whose trail actor may read: those that they

@@ -14,24 +14,24 @@ import (
 
 type projectCommits struct {
 	Project string `path:"project" doc:"Id, name or OWNER/NAME"`
-	page
+	Page
 }
 
 func (d *door) listProjectCommits(ctx context.Context, v *visit, in *projectCommits) (wire.List[wire.Commit], error) {
-	return d.commits(ctx, v, in.Project, "", in.page)
+	return d.commits(ctx, v, in.Project, "", in.Page)
 }
 
 type commitsQuery struct {
 	Project string `query:"project" required:"true" doc:"Id, name or OWNER/NAME"`
 	Adhoc   string `query:"adhoc" enum:"true,false" doc:"Only those that were uploaded, or only those of a repository"`
-	page
+	Page
 }
 
 func (d *door) listCommits(ctx context.Context, v *visit, in *commitsQuery) (wire.List[wire.Commit], error) {
-	return d.commits(ctx, v, in.Project, in.Adhoc, in.page)
+	return d.commits(ctx, v, in.Project, in.Adhoc, in.Page)
 }
 
-func (d *door) commits(ctx context.Context, v *visit, project, adhoc string, p page) (list wire.List[wire.Commit], err error) {
+func (d *door) commits(ctx context.Context, v *visit, project, adhoc string, p Page) (list wire.List[wire.Commit], err error) {
 	commits, count, err := d.config.Executions.Commits(ctx, v.actor, project, p.rows())
 	if err != nil {
 		return list, err

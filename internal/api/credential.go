@@ -15,7 +15,7 @@ import (
 	"fairlead.dev/fairlead/internal/wire"
 )
 
-func (d *door) listCredentialKinds(_ context.Context, v *visit, in *page) (wire.List[wire.CredentialKind], error) {
+func (d *door) listCredentialKinds(_ context.Context, v *visit, in *Page) (wire.List[wire.CredentialKind], error) {
 	return pageOf(v, *in, each(d.config.Registries.Kinds(), func(kind registry.Kind) wire.CredentialKind {
 		return wire.CredentialKind{Type: kind.Name, Title: kind.Title, Fields: each(kind.Fields, func(field registry.Field) wire.CredentialField {
 			return wire.CredentialField(field)
@@ -25,7 +25,7 @@ func (d *door) listCredentialKinds(_ context.Context, v *visit, in *page) (wire.
 
 type credentialsQuery struct {
 	Organization string `query:"organization" doc:"Name or number; absent: of all that I administer"`
-	page
+	Page
 }
 
 func (d *door) listCredentials(ctx context.Context, v *visit, in *credentialsQuery) (list wire.List[wire.Credential], err error) {
@@ -33,7 +33,7 @@ func (d *door) listCredentials(ctx context.Context, v *visit, in *credentialsQue
 	if err != nil {
 		return list, err
 	}
-	return pageOf(v, in.page, each(credentials, v.credential)), nil
+	return pageOf(v, in.Page, each(credentials, v.credential)), nil
 }
 
 type credentialKey struct {

@@ -66,7 +66,7 @@ type executionsQuery struct {
 	Status   []string `query:"status,explode" doc:"Only those; incomplete stands for all that are not final"`
 	Counter  []int    `query:"counter,explode" doc:"Only those"`
 	Ordering string   `query:"ordering" enum:"counter,-counter" doc:"-counter, the newest first, if absent"`
-	page
+	Page
 }
 
 func (d *door) listExecutions(ctx context.Context, v *visit, in *executionsQuery) (list wire.List[wire.Execution], err error) {
@@ -94,7 +94,7 @@ func (d *door) listExecutions(ctx context.Context, v *visit, in *executionsQuery
 			return list, err
 		}
 	}
-	return listOf(v, in.page, shown, count), nil
+	return listOf(v, in.Page, shown, count), nil
 }
 
 // incomplete is what clients call all statuses that are not final.

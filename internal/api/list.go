@@ -7,18 +7,19 @@ import (
 	"fairlead.dev/fairlead/internal/wire"
 )
 
-// page is the part of a list that is asked for.
-type page struct {
+// Page is the part of a list that is asked for. It is exported for huma, which
+// fills in nothing else.
+type Page struct {
 	Limit  int `query:"limit" minimum:"0" doc:"How many; 0 or absent: the default"`
 	Offset int `query:"offset" minimum:"0" doc:"How many to leave out"`
 }
 
 // rows is the page for a service.
-func (p page) rows() execution.Page { return execution.Page{Limit: p.Limit, Offset: p.Offset} }
+func (p Page) rows() execution.Page { return execution.Page{Limit: p.Limit, Offset: p.Offset} }
 
 // listOf is a page of a list of count things, with the addresses of its
 // neighbours.
-func listOf[T any](v *visit, p page, results []T, count int) wire.List[T] {
+func listOf[T any](v *visit, p Page, results []T, count int) wire.List[T] {
 	if results == nil {
 		results = []T{}
 	}
@@ -37,7 +38,7 @@ func listOf[T any](v *visit, p page, results []T, count int) wire.List[T] {
 }
 
 // pageOf cuts the page out of a whole list.
-func pageOf[T any](v *visit, p page, all []T) wire.List[T] {
+func pageOf[T any](v *visit, p Page, all []T) wire.List[T] {
 	results := all[min(p.Offset, len(all)):]
 	if p.Limit > 0 {
 		results = results[:min(p.Limit, len(results))]

@@ -11,7 +11,7 @@ import (
 // configPath is where a project's steps are unless an upload says otherwise.
 const configPath = "valohai.yaml"
 
-func (d *door) listProjects(ctx context.Context, v *visit, in *page) (list wire.List[wire.Project], err error) {
+func (d *door) listProjects(ctx context.Context, v *visit, in *Page) (list wire.List[wire.Project], err error) {
 	projects, err := d.config.Accounts.Projects(ctx, v.actor)
 	if err != nil {
 		return list, err

@@ -8,7 +8,7 @@ import (
 	"fairlead.dev/fairlead/internal/wire"
 )
 
-func (d *door) listTokens(ctx context.Context, v *visit, in *page) (list wire.List[wire.Token], err error) {
+func (d *door) listTokens(ctx context.Context, v *visit, in *Page) (list wire.List[wire.Token], err error) {
 	tokens, err := d.config.Accounts.Tokens(ctx, v.actor)
 	if err != nil {
 		return list, err
@@ -29,7 +29,7 @@ func (d *door) deleteToken(ctx context.Context, v *visit, in *tokenKey) error {
 	return d.config.Accounts.DeleteToken(ctx, v.actor, in.Token)
 }
 
-func (d *door) listWorkerTokens(ctx context.Context, v *visit, in *page) (list wire.List[wire.Token], err error) {
+func (d *door) listWorkerTokens(ctx context.Context, v *visit, in *Page) (list wire.List[wire.Token], err error) {
 	tokens, err := d.config.Accounts.WorkerTokens(ctx, v.actor)
 	if err != nil {
 		return list, err

@@ -1,0 +1,138 @@
+package api_test
+
+import (
+	"encoding/json"
+	"io"
+	"net/http"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// document is what of an OpenAPI document these tests read.
+type document struct {
+	OpenAPI    string                          `json:"openapi"`
+	Info       struct{ Title, Version string } `json:"info"`
+	Paths      map[string]map[string]operation `json:"paths"`
+	Components struct {
+		Schemas map[string]json.RawMessage `json:"schemas"`
+	} `json:"components"`
+}
+
+type operation struct {
+	OperationID string                     `json:"operationId"`
+	Summary     string                     `json:"summary"`
+	Responses   map[string]json.RawMessage `json:"responses"`
+	Security    []map[string][]string      `json:"security"`
+	Parameters  []struct {
+		Name     string `json:"name"`
+		In       string `json:"in"`
+		Required bool   `json:"required"`
+	} `json:"parameters"`
+}
+
+// routes are all that clients may rely on.
+var routes = strings.Fields(`
+GET:audit/ GET:commits/ GET:commits/{identifier}/
+GET:executions/ POST:executions/ GET:executions/{execution}/ DELETE:executions/{execution}/
+GET:executions/{execution}/events/ POST:executions/{execution}/stop/ GET:explain/ POST:get-token/ POST:keys/rotate/
+POST:leases/ POST:leases/{lease}/events/ POST:leases/{lease}/finish/ POST:leases/{lease}/image/ GET:leases/{lease}/package/
+POST:leases/{lease}/release/ POST:leases/{lease}/renew/ GET:leases/{lease}/stop/
+GET:organizations/ POST:organizations/ GET:organizations/{organization}/members/ POST:organizations/{organization}/members/
+DELETE:organizations/{organization}/members/{username}/
+GET:projects/ POST:projects/ GET:projects/ownership_options/ GET:projects/{project}/ GET:projects/{project}/commits/
+POST:projects/{project}/import-package/ POST:pull-grants/ GET:registry-credential-kinds/
+GET:registry-credentials/ POST:registry-credentials/ GET:registry-credentials/{credential}/ PUT:registry-credentials/{credential}/
+PATCH:registry-credentials/{credential}/ DELETE:registry-credentials/{credential}/
+GET:server/ GET:tokens/ POST:tokens/ DELETE:tokens/{token}/ POST:users/ GET:users/me/ POST:users/{username}/password/
+GET:worker-tokens/ POST:worker-tokens/ DELETE:worker-tokens/{token}/
+`)
+
+func TestTheDocumentListsEveryRoute(t *testing.T) {
+	h := newHouse(t)
+	var d document
+	h.call("", http.MethodGet, "openapi.json", nil, &d)
+	if d.OpenAPI != "3.1.0" || d.Info.Title != "Fairlead" || d.Info.Version != "1.2.3" {
+		t.Errorf("it is of %s, about %+v", d.OpenAPI, d.Info)
+	}
+	var listed []string
+	ids := make(map[string]bool)
+	for path, operations := range d.Paths {
+		for method, op := range operations {
+			route := strings.ToUpper(method) + ":" + strings.TrimPrefix(path, "/api/v0/")
+			listed = append(listed, route)
+			checkOperation(t, route, op)
+			if ids[op.OperationID] {
+				t.Errorf("%s: the id %s is taken", route, op.OperationID)
+			}
+			ids[op.OperationID] = true
+		}
+	}
+	slices.Sort(listed)
+	want := slices.Sorted(slices.Values(routes))
+	if diff := cmp.Diff(want, listed); diff != "" {
+		t.Errorf("the routes (-want +got):\n%s", diff)
+	}
+}
+
+var inBraces = regexp.MustCompile(`\{(\w+)\}`)
+
+func checkOperation(t *testing.T, route string, op operation) {
+	t.Helper()
+	if op.OperationID == "" || op.Summary == "" || len(op.Responses) < 2 || op.Responses["default"] == nil {
+		t.Errorf("%s has no id, no summary, or lacks an answer: %+v", route, op)
+	}
+	public := route == "GET:server/" || route == "POST:get-token/"
+	if public != (len(op.Security) == 0) {
+		t.Errorf("%s: its security is %v", route, op.Security)
+	}
+	documented := make(map[string]bool)
+	for _, parameter := range op.Parameters {
+		documented[parameter.In+" "+parameter.Name] = parameter.Required
+	}
+	for _, match := range inBraces.FindAllStringSubmatch(route, -1) {
+		if !documented["path "+match[1]] {
+			t.Errorf("%s: %s is not documented as a part of its path", route, match[1])
+		}
+	}
+}
+
+func TestEveryReferenceInTheDocumentLeadsSomewhere(t *testing.T) {
+	h := newHouse(t)
+	response, err := http.DefaultClient.Do(h.request("", http.MethodGet, "openapi.json", nil))
+	h.must(err)
+	text, err := io.ReadAll(response.Body)
+	h.must(err)
+	h.must(response.Body.Close())
+	var d document
+	h.must(json.Unmarshal(text, &d))
+	references := regexp.MustCompile(`"\$ref":"#/components/schemas/(\w+)"`).FindAllSubmatch(text, -1)
+	if len(references) == 0 {
+		t.Fatal("there is no reference at all")
+	}
+	for _, reference := range references {
+		if d.Components.Schemas[string(reference[1])] == nil {
+			t.Errorf("there is no schema %s", reference[1])
+		}
+	}
+}
+
+func TestEveryRouteOfTheDocumentAsksForAToken(t *testing.T) {
+	h := newHouse(t)
+	var scenarios []scenario
+	for _, route := range routes {
+		method, path, _ := strings.Cut(route, ":")
+		if path != "server/" && path != "get-token/" {
+			path = inBraces.ReplaceAllString(path, "x")
+			scenarios = append(scenarios, scenario{name: route, method: method, path: path, status: 401, want: []string{`"code":"token_missing"`}})
+		}
+	}
+	h.play(t, scenarios)
+}
+
+func TestTheDocumentIsThereAsYAML(t *testing.T) {
+	newHouse(t).play(t, []scenario{{name: "for people", method: "GET", path: "openapi.yaml", status: 200, want: []string{"openapi: 3.1.0", "/api/v0/pull-grants/"}}})
+}
