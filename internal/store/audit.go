@@ -1,0 +1,70 @@
+package store
+
+import (
+	"context"
+
+	"fairlead.dev/fairlead/internal/audit"
+)
+
+// Record implements audit.Store.
+func (s *Store) Record(ctx context.Context, events ...audit.Event) error {
+	if len(events) == 0 {
+		return nil
+	}
+	return s.write(ctx, auditTrail, func(ctx context.Context, tx *Tx) error { return insertEvents(ctx, tx, events...) })
+}
+
+// insertEvents appends the events. Their ids are drawn inside the transaction,
+// so that whoever has read up to one id never finds a smaller one later.
+func insertEvents(ctx context.Context, tx *Tx, events ...audit.Event) error {
+	last, err := advance(ctx, tx, "audit", len(events))
+	if err != nil {
+		return err
+	}
+	for i, e := range events {
+		details, err := document(e.Details)
+		if err != nil {
+			return err
+		}
+		_, err = tx.exec(ctx, `
+			INSERT INTO audit_events (id, time, actor, actor_id, remote, verb, result,
+				organization_id, object_id, object_name, execution_id, details)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`,
+			last-int64(len(events)-1-i), micros(e.Time), e.Actor, e.ActorID, e.Remote, string(e.Verb), e.Result,
+			e.OrganizationID, e.ObjectID, e.ObjectName, e.ExecutionID, details)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Events implements audit.Store.
+func (s *Store) Events(ctx context.Context, filter audit.Filter) (events []audit.Event, count int, err error) {
+	var wanted conditions
+	wanted.add(in(&wanted, "organization_id", filter.OrganizationIDs))
+	if filter.Verb != "" {
+		wanted.add("verb = " + wanted.arg(string(filter.Verb)))
+	}
+	if filter.ExecutionID != "" {
+		wanted.add("execution_id <> '' AND execution_id = " + wanted.arg(filter.ExecutionID))
+	}
+	err = s.snapshot(ctx, auditTrail, func(r runner) error {
+		if err := r.row(ctx, `SELECT count(*) FROM audit_events`+wanted.where(), wanted.args...).Scan(&count); err != nil {
+			return err
+		}
+		page := wanted.page(filter.Limit, filter.Offset)
+		rows, err := r.query(ctx, `
+			SELECT id, time, actor, actor_id, remote, verb, result, organization_id, object_id, object_name, execution_id, details
+			FROM audit_events`+wanted.where()+` ORDER BY id DESC`+page, wanted.args...)
+		events, err = collect(rows, err, scanEvent)
+		return err
+	})
+	return events, count, err
+}
+
+func scanEvent(row scanner) (e audit.Event, err error) {
+	err = row.Scan(&e.ID, instant{&e.Time}, &e.Actor, &e.ActorID, &e.Remote, &e.Verb, &e.Result,
+		&e.OrganizationID, &e.ObjectID, &e.ObjectName, &e.ExecutionID, fromDocument{&e.Details})
+	return e, err
+}
