@@ -1,0 +1,37 @@
+package valohaiyaml
+
+// Endpoint is a service that a deployment runs. It is read and checked; running
+// it is not this package's.
+type Endpoint struct {
+	Name  string
+	Image string
+
+	node *node
+}
+
+var endpointRule = func() *rule {
+	storage := mapOf(nil, map[string]*rule{"min": whole, "max": whole})
+	ru := mapOf(need("name", "image"), map[string]*rule{
+		"name":           matching(`^[a-z][a-z0-9-]+$`, "lower-case letters, digits and `-`, beginning with a letter"),
+		"image":          text,
+		"description":    text,
+		"port":           {kinds: []Kind{Integer}, min: bound(1025), max: bound(65535)},
+		"server-command": text,
+		"wsgi":           text,
+		"files":          listOf(mapOf(need("name", "path"), map[string]*rule{"name": text, "path": text, "description": text})),
+		"node-selector":  matching(`=`, "a label with `=`"),
+		"tolerations":    listOf(anything),
+		"resources": mapOf(nil, map[string]*rule{
+			"cpu": rangeRule, "memory": rangeRule, "devices": devicesRule, "ephemeral-storage": storage,
+		}),
+	})
+	ru.oneOf = []string{"server-command", "wsgi"}
+	return ru
+}()
+
+// deploymentRule is that of a deployment, whose defaults are open.
+var deploymentRule = mapOf(need("name"), map[string]*rule{"name": text, "defaults": openMap})
+
+func endpointOf(n *node) *Endpoint {
+	return &Endpoint{Name: n.get("name").text(), Image: n.get("image").text(), node: n}
+}

@@ -1,0 +1,225 @@
+package valohaiyaml
+
+import (
+	"slices"
+	"strings"
+
+	"fairlead.dev/fairlead/internal/fault"
+	"fairlead.dev/fairlead/internal/image"
+)
+
+// File is a valohai.yaml that was read. Of several things of one kind with the
+// same name it has the last. It is never changed.
+type File struct {
+	Steps     []*Step
+	Tasks     []*Task
+	Pipelines []*Pipeline
+	Endpoints []*Endpoint
+
+	// Deployments are the names of the deployments.
+	Deployments []string
+
+	root *node
+}
+
+// Image is a container image that a file names.
+type Image struct {
+	// Name is as it is written; it may be none that Docker takes, which is a
+	// finding of its own.
+	Name string
+
+	// Where says what names it, such as `step train`.
+	Where string
+
+	Line, Column int
+}
+
+// The kinds of things in a file, in the order in which one is taken for an item
+// that has several.
+var itemKeys = []string{"step", "task", "endpoint", "pipeline", "blueprint", "deployment"}
+
+// Parse reads data as a valohai.yaml and tells everything there is to say about
+// it. name is what findings call the file. The file is nil if data is no YAML;
+// otherwise it holds what could be understood. It may be run if the findings'
+// Err is nil.
+func Parse(name string, data []byte) (*File, Findings) {
+	r := &report{file: name}
+	root := load(data, r)
+	if root == nil {
+		return nil, r.sorted()
+	}
+	file := &File{root: root}
+	if root.kind() != List {
+		r.add(Error, Schema, root, "not_a_list", "the file must be a list, not %s", root.kind()).
+			mend("Begin each item with `- step:`.")
+		return file, r.sorted()
+	}
+	for _, item := range root.items {
+		file.item(item, r)
+	}
+	file.dropRepeated(r)
+	file.lint(r)
+	return file, r.sorted()
+}
+
+// item reads one item of the file.
+func (f *File) item(item *node, r *report) {
+	if item.kind() != Map {
+		r.add(Error, Schema, item, "type", "%s must be a map with one key, not %s", place(item), item.kind()).
+			mend("Write it as `- step:` with what belongs to it below.")
+		return
+	}
+	at := slices.IndexFunc(itemKeys, item.has)
+	if at < 0 {
+		f.unknownItem(item, r)
+		return
+	}
+	kind := itemKeys[at]
+	for _, e := range item.entries {
+		if e.name() != kind && slices.Contains(itemKeys, e.name()) {
+			r.add(Warning, Lint, e.key, "ignored_key", "the key %s is ignored, since the item is a %s already", quote(e.name()), kind).
+				mend("Make it an item of its own.")
+		}
+	}
+	n := item.get(kind)
+	if n.kind() == Null {
+		r.add(Hint, Lint, n, "indentation", "this is valid YAML, but what belongs to `%s` may not be indented below it", kind)
+	}
+	switch kind {
+	case "step":
+		if r.check(n, stepRule); n.kind() == Map {
+			f.Steps = append(f.Steps, stepOf(n, r))
+		}
+	case "task":
+		if r.check(n, taskRule); n.kind() == Map {
+			f.Tasks = append(f.Tasks, taskOf(n))
+		}
+	case "endpoint":
+		if r.check(n, endpointRule); n.kind() == Map {
+			f.Endpoints = append(f.Endpoints, endpointOf(n))
+		}
+	case "pipeline", "blueprint":
+		if r.check(n, pipelineRule); n.kind() == Map {
+			f.Pipelines = append(f.Pipelines, pipelineOf(n))
+		}
+	default:
+		r.check(n, deploymentRule)
+		f.deployment(n, r)
+	}
+}
+
+func (f *File) unknownItem(item *node, r *report) {
+	for _, e := range item.entries {
+		w := r.add(Warning, Lint, e.key, "unknown_item", "nothing is done with %s", quote(e.name()))
+		if near := nearest(e.name(), itemKeys); near != "" {
+			w.mend("Did you mean `%s`?", near)
+		}
+	}
+	if len(item.entries) == 0 {
+		r.add(Warning, Lint, item, "unknown_item", "nothing is done with an empty map")
+	}
+}
+
+func (f *File) deployment(n *node, r *report) {
+	if n.kind() != Map {
+		return
+	}
+	f.Deployments = append(f.Deployments, n.get("name").text())
+	if !n.get("defaults").has("target") {
+		r.add(Warning, Lint, n, "deployment_target", "the deployment %s has no default target", quote(n.get("name").text())).
+			mend("Give it `defaults` with a `target`.")
+	}
+}
+
+// dropRepeated keeps of several things with one name the last.
+func (f *File) dropRepeated(r *report) {
+	repeated := func(kind string, name string, n *node) {
+		at := n
+		if named := n.get("name"); named != nil {
+			at = named
+		}
+		r.add(Warning, Lint, at, "duplicate_name", "there is another %s %s further up; this one counts", kind, quote(name)).
+			mend("Give one of them another name.")
+	}
+	f.Steps = byName(f.Steps, func(s *Step) string { return s.Name }, func(s *Step) { repeated("step", s.Name, s.node) })
+	f.Tasks = byName(f.Tasks, func(t *Task) string { return t.Name }, func(t *Task) { repeated("task", t.Name, t.node) })
+	f.Endpoints = byName(f.Endpoints, func(e *Endpoint) string { return e.Name }, func(e *Endpoint) { repeated("endpoint", e.Name, e.node) })
+	f.Pipelines = byName(f.Pipelines, func(p *Pipeline) string { return p.Name }, func(p *Pipeline) { repeated("pipeline", p.Name, p.node) })
+}
+
+// step is the step of that name, and nil if there is none.
+func (f *File) step(name string) *Step {
+	for _, s := range f.Steps {
+		if s.Name == name {
+			return s
+		}
+	}
+	return nil
+}
+
+// FindStep finds a step by its name. The error is an Invalid fault that names
+// the steps that there are.
+func (f *File) FindStep(name string) (*Step, error) {
+	if s := f.step(name); s != nil {
+		return s, nil
+	}
+	names := make([]string, len(f.Steps))
+	for i, s := range f.Steps {
+		names[i] = s.Name
+	}
+	unknown := fault.InvalidField("step", "step_unknown", "there is no step %s", quote(name))
+	switch near := nearest(name, names); {
+	case near != "":
+		return nil, unknown.WithHint("Did you mean %s?", quote(near))
+	case len(names) == 0:
+		return nil, unknown.WithHint("The file has no step at all: add one to valohai.yaml.")
+	default:
+		const most = 20
+		more := ""
+		if len(names) > most {
+			names, more = names[:most], ", …"
+		}
+		for i := range names {
+			names[i] = quote(names[i])
+		}
+		return nil, unknown.WithHint("The steps are %s.", strings.Join(names, ", ")+more)
+	}
+}
+
+// Images are all images that the file names, in the order of its lines: of
+// steps, of endpoints, and of what pipelines put in their place.
+func (f *File) Images() []Image {
+	var images []Image
+	add := func(n *node, where string) {
+		if n.kind() == Text {
+			images = append(images, Image{Name: n.text(), Where: where, Line: n.line, Column: n.column})
+		}
+	}
+	for _, s := range f.Steps {
+		add(s.node.get("image"), "step "+s.Name)
+	}
+	for _, e := range f.Endpoints {
+		add(e.node.get("image"), "endpoint "+e.Name)
+	}
+	for _, p := range f.Pipelines {
+		for _, n := range p.Nodes {
+			add(n.node.get("override").get("image"), "pipeline "+p.Name+", node "+n.Name)
+		}
+	}
+	slices.SortStableFunc(images, func(a, b Image) int { return a.Line - b.Line })
+	return images
+}
+
+// Data is the whole file as a value: lists, maps and scalars.
+func (f *File) Data() Value { return f.root.data() }
+
+// lintImages tells of every image whose name Docker would refuse.
+func (f *File) lintImages(r *report) {
+	for _, i := range f.Images() {
+		if _, err := image.ParseReference(i.Name); err != nil {
+			problem := fault.From(err)
+			at := &node{line: i.Line, column: i.Column}
+			r.add(Error, Lint, at, "image_name", "%s: %s", printable(i.Where), problem.Message).mend("%s", problem.Hint)
+		}
+	}
+}

@@ -1,0 +1,300 @@
+package valohaiyaml
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"go.yaml.in/yaml/v4"
+)
+
+// What a file may ask of its reader.
+const (
+	// MaxSize is how many bytes of a file are read: some thousands of steps.
+	MaxSize = 2 << 20
+
+	// maxDepth is how deep lists and maps may be nested; the format needs ten.
+	maxDepth = 64
+
+	// maxNodes is how many keys, values, lists and maps a file may have once
+	// its aliases are written out, each of which takes some 200 bytes.
+	maxNodes = 250_000
+)
+
+// limits is the plugin that bounds the nesting while YAML is read.
+type limits struct{}
+
+// CheckDepth refuses what is nested too deep.
+func (limits) CheckDepth(depth int, _ *yaml.DepthContext) error {
+	if depth > maxDepth {
+		return fmt.Errorf("lists and maps are nested more than %d deep", maxDepth)
+	}
+	return nil
+}
+
+// CheckAlias allows every alias: composer bounds what they expand to.
+func (limits) CheckAlias(int, int) error { return nil }
+
+// load reads data into a tree, or tells why it cannot and returns nil.
+func load(data []byte, r *report) *node {
+	top := &node{line: 1, column: 1}
+	if len(data) > MaxSize {
+		r.add(Error, Syntax, top, "too_large", "the file has %d bytes, more than the %d that are read", len(data), MaxSize)
+		return nil
+	}
+	data = bytes.TrimPrefix(data, []byte("\ufeff"))
+	if !checkText(data, r) {
+		return nil
+	}
+	loader, err := yaml.NewLoader(bytes.NewReader(data), yaml.WithV4Defaults(), yaml.WithUniqueKeys(false), yaml.WithPlugin(limits{}))
+	if err != nil {
+		r.add(Error, Syntax, top, "yaml_syntax", "the file cannot be read as YAML: %s", printable(err.Error()))
+		return nil
+	}
+	var document, second yaml.Node
+	switch err := loader.Load(&document); {
+	case errors.Is(err, io.EOF):
+		return top
+	case err != nil:
+		syntaxFinding(err, r)
+		return nil
+	}
+	switch err := loader.Load(&second); {
+	case err == nil:
+		at := &node{line: second.Line, column: second.Column}
+		r.add(Error, Syntax, at, "several_documents", "the file holds more than one YAML document").mend("Leave out the line `---` between them.")
+		return nil
+	case !errors.Is(err, io.EOF):
+		syntaxFinding(err, r)
+		return nil
+	}
+	c := composer{report: r}
+	root := c.compose(document.Content[0], nil)
+	if c.failed {
+		return nil
+	}
+	return root
+}
+
+// checkText refuses what is no text in UTF-8, or has characters that YAML
+// forbids (https://yaml.org/spec/1.1/#c-printable).
+func checkText(data []byte, r *report) bool {
+	at := &node{line: 1, column: 1}
+	for i := 0; i < len(data); {
+		char, size := utf8.DecodeRune(data[i:])
+		switch {
+		case char == utf8.RuneError && size == 1:
+			r.add(Error, Syntax, at, "not_utf8", "the byte 0x%02x is not UTF-8", data[i]).mend("Save the file as UTF-8.")
+			return false
+		case char < ' ' && char != '\t' && char != '\n' && char != '\r', char >= 0x7f && char < 0xa0 && char != 0x85, char == 0xfffe, char == 0xffff:
+			r.add(Error, Syntax, at, "control_character", "the control character U+%04X is not allowed in YAML", char).mend("Leave it out, or write it as an escape between double quotes.")
+			return false
+		case char == '\n':
+			at.line, at.column = at.line+1, 1
+		default:
+			at.column++
+		}
+		i += size
+	}
+	return true
+}
+
+// syntaxFinding tells what the YAML package did not understand, and where.
+func syntaxFinding(err error, r *report) {
+	at := &node{line: 1, column: 1}
+	message := err.Error()
+	if e, ok := errors.AsType[*yaml.LoadError](err); ok {
+		message = e.Message
+		for _, mark := range []yaml.Mark{e.Mark, e.ContextMark} {
+			if mark.Line > 0 {
+				at.line, at.column = mark.Line, max(1, mark.Column)
+				break
+			}
+		}
+		if e.ContextMsg != "" {
+			message = e.ContextMsg + ": " + message
+		}
+	}
+	f := r.add(Error, Syntax, at, "yaml_syntax", "this is not YAML: %s", printable(message))
+	switch {
+	case strings.Contains(message, "mapping values are not allowed"):
+		f.mend("Check the indentation of this line and the one above it; a value with `: ` in it needs quotes.")
+	case strings.Contains(message, "cannot start any token"):
+		f.mend("Indent with spaces, not tabs; a value that begins with this character needs quotes.")
+	case strings.Contains(message, "did not find expected"):
+		f.mend("Check the indentation of this line.")
+	}
+}
+
+// composer makes nodes of what the YAML package read.
+type composer struct {
+	report *report
+	nodes  int
+	failed bool
+
+	// open are the aliased nodes that are being written out, to see circles.
+	open []*yaml.Node
+}
+
+// fail tells why the tree cannot be made. Only the first reason is told of
+// those that make the tree useless.
+func (c *composer) fail(at *node, code, format string, args ...any) {
+	if !c.failed {
+		c.report.add(Error, Syntax, at, code, format, args...)
+	}
+	c.failed = true
+}
+
+// compose makes the node of y below parent.
+func (c *composer) compose(y *yaml.Node, parent *node) *node {
+	n := &node{line: y.Line, column: y.Column, parent: parent}
+	if c.nodes++; c.nodes > maxNodes {
+		c.fail(n, "too_many_nodes", "with its aliases written out the file has more than %d values", maxNodes)
+	}
+	if c.failed {
+		return n
+	}
+	if y.Kind == yaml.AliasNode {
+		return c.alias(y, n)
+	}
+	switch tag := y.ShortTag(); {
+	case y.Kind == yaml.ScalarNode:
+		c.scalar(y, n)
+	case y.Kind == yaml.SequenceNode && tag == "!!seq":
+		n.value.kind = List
+		n.items = make([]*node, 0, len(y.Content))
+		for i, item := range y.Content {
+			child := c.compose(item, n)
+			child.index = i
+			n.items = append(n.items, child)
+		}
+	case y.Kind == yaml.MappingNode && tag == "!!map":
+		n.value.kind = Map
+		c.mapping(y, n)
+	default:
+		c.badTag(y, n)
+	}
+	return n
+}
+
+// alias writes out what an alias stands for, at the place of the alias.
+func (c *composer) alias(y *yaml.Node, n *node) *node {
+	if slices.Contains(c.open, y.Alias) || len(c.open) > maxDepth {
+		c.fail(n, "alias_circle", "the alias %s stands for something that it is part of", quote("*"+y.Value))
+		return n
+	}
+	c.open = append(c.open, y.Alias)
+	defer func() { c.open = c.open[:len(c.open)-1] }()
+	return c.compose(y.Alias, n.parent)
+}
+
+// scalar resolves a scalar by its tag, its quotes or its text.
+func (c *composer) scalar(y *yaml.Node, n *node) {
+	n.source = y.Value
+	const quoted = yaml.DoubleQuotedStyle | yaml.SingleQuotedStyle | yaml.LiteralStyle | yaml.FoldedStyle
+	if y.Style&yaml.TaggedStyle == 0 {
+		if y.Style&quoted != 0 || y.Tag == "!" {
+			n.value = TextValue(y.Value)
+			return
+		}
+		value, err := resolve(y.Value)
+		if err != nil {
+			c.report.add(Error, Schema, n, "scalar", "%s", err.Error()).mend("Put quotes around it if it is meant as a string.")
+			value = TextValue(y.Value)
+		}
+		n.value = value
+		return
+	}
+	want, known := map[string]Kind{
+		"!!str": Text, "!!null": Null, "!!bool": Boolean, "!!int": Integer, "!!float": Float, "!!timestamp": Time,
+	}[y.ShortTag()]
+	if !known {
+		c.badTag(y, n)
+		return
+	}
+	value, err := resolve(y.Value)
+	switch {
+	case want == Text:
+		value, err = TextValue(y.Value), nil
+	case want == Null:
+		value, err = Value{}, nil
+	case want == Float && value.kind == Integer:
+		value = FloatValue(value.asFloat())
+	case err == nil && value.kind != want:
+		err = fmt.Errorf("%s is not what the tag %s says", quote(y.Value), printable(y.ShortTag()))
+	}
+	if err != nil {
+		c.report.add(Error, Schema, n, "scalar", "%s", err.Error())
+	}
+	n.value = value
+}
+
+func (c *composer) badTag(y *yaml.Node, n *node) {
+	c.report.add(Error, Schema, n, "tag", "the tag %s has no meaning in this file", quote(y.ShortTag())).mend("Leave it out.")
+}
+
+// mapping fills n with the keys of y. Keys of its own beat those that a merge
+// key `<<` brings in.
+func (c *composer) mapping(y *yaml.Node, n *node) {
+	place := make(map[string]int, len(y.Content)/2)
+	var merged []*node
+	for i := 0; i+1 < len(y.Content) && !c.failed; i += 2 {
+		key, value := c.compose(y.Content[i], n), c.compose(y.Content[i+1], n)
+		if isMerge(y.Content[i]) {
+			merged = append(merged, c.mergeSources(value)...)
+			continue
+		}
+		if key.kind() == List || key.kind() == Map {
+			c.report.add(Error, Schema, key, "key", "%s cannot be a key", key.kind())
+			continue
+		}
+		key.key, value.key = key, key
+		at, seen := place[identity(key)]
+		if seen {
+			c.report.add(Warning, Lint, key, "duplicate_key", "the key %s is given twice in one map; the last one counts", quote(key.value.String())).
+				mend("Leave one of them out; the first stands in line %d.", n.entries[at].key.line)
+			n.entries[at] = entry{key, value}
+			continue
+		}
+		place[identity(key)] = len(n.entries)
+		n.entries = append(n.entries, entry{key, value})
+	}
+	for _, source := range merged {
+		for _, e := range source.entries {
+			if _, seen := place[identity(e.key)]; !seen {
+				place[identity(e.key)] = len(n.entries)
+				e.key.parent, e.value.parent = n, n
+				n.entries = append(n.entries, e)
+			}
+		}
+	}
+}
+
+// isMerge reports whether a key is YAML 1.1's `<<`, without quotes.
+func isMerge(y *yaml.Node) bool {
+	return y.Kind == yaml.ScalarNode && y.Value == "<<" && y.Style == 0
+}
+
+// mergeSources are the maps that a merge key brings in, the strongest first.
+func (c *composer) mergeSources(value *node) []*node {
+	sources := []*node{value}
+	if value.kind() == List {
+		sources = value.items
+	}
+	for _, source := range sources {
+		if source.kind() != Map {
+			c.report.add(Error, Schema, source, "merge", "`<<` takes a map or a list of maps, not %s", source.kind())
+			return nil
+		}
+	}
+	return sources
+}
+
+// identity tells keys apart: the number 1 is not the string "1".
+func identity(key *node) string {
+	return string(rune('0'+key.value.kind)) + key.value.String()
+}
