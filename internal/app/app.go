@@ -1,0 +1,288 @@
+// Package app is the plan of the house: it reads the settings and builds the
+// floors from the bottom up into one running server. Everything is wired here,
+// top to bottom in order of dependency, and nowhere else.
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"fairlead.dev/fairlead/internal/account"
+	"fairlead.dev/fairlead/internal/api"
+	"fairlead.dev/fairlead/internal/app/adapter"
+	"fairlead.dev/fairlead/internal/broker"
+	"fairlead.dev/fairlead/internal/client"
+	"fairlead.dev/fairlead/internal/dispatch"
+	"fairlead.dev/fairlead/internal/execution"
+	"fairlead.dev/fairlead/internal/fault"
+	"fairlead.dev/fairlead/internal/grant"
+	"fairlead.dev/fairlead/internal/oci"
+	"fairlead.dev/fairlead/internal/registry"
+	"fairlead.dev/fairlead/internal/secret"
+	"fairlead.dev/fairlead/internal/store"
+	"fairlead.dev/fairlead/internal/vault"
+	"fairlead.dev/fairlead/internal/wire"
+)
+
+// Server is a whole Fairlead: the API and, where it is on, the worker inside.
+// Make it with Open, call Run, and Close it.
+type Server struct {
+	config    Config
+	logger    *slog.Logger
+	transport *oci.Config
+
+	store    *store.Store
+	accounts *account.Service
+	dispatch *dispatch.Service
+	broker   *broker.Broker
+	handler  http.Handler
+	listener net.Listener
+
+	registries *oci.Transport
+	machine    machine // of the worker inside
+
+	first FirstUser
+}
+
+// FirstUser is the user that was made on an empty database.
+type FirstUser struct {
+	Username     string
+	Password     secret.Text // empty: there was a user already
+	Organization string
+}
+
+// Open builds a server and listens; it serves nothing before Run. What it needs
+// and does not have (root, runc, the key file) is told in one sentence.
+func Open(ctx context.Context, config Config, version string, logger *slog.Logger) (_ *Server, err error) {
+	if config, err = config.settled(); err != nil {
+		return nil, err
+	}
+	s := &Server{config: config, logger: logger}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.Close())
+		}
+	}()
+	if err := os.MkdirAll(config.DataDir, 0o700); err != nil {
+		return nil, fault.InvalidField("data-dir", "directory", "%v", err).
+			WithHint("Name a directory that this user may write to.")
+	}
+	// The machine first: what is missing there is told before anything is made.
+	if config.Worker.Enabled {
+		if s.machine, err = openMachine(config.DataDir, config.Worker, logger); err != nil {
+			return nil, err
+		}
+	}
+	reach, err := config.Registries.OCI()
+	if err != nil {
+		return nil, err
+	}
+	s.transport = &reach
+	if s.registries, err = oci.NewTransport(reach); err != nil {
+		return nil, err
+	}
+	if s.store, err = store.Open(ctx, config.Database); err != nil {
+		return nil, err
+	}
+	if err := s.wire(ctx, version); err != nil {
+		return nil, err
+	}
+	if s.listener, err = net.Listen("tcp", config.Listen); err != nil {
+		return nil, fault.InvalidField("listen", "address_taken", "%v", err).
+			WithHint("Another server may run there; choose another address with --listen.")
+	}
+	return s, nil
+}
+
+// wire builds the floors.
+func (s *Server) wire(ctx context.Context, version string) error {
+	now := func() time.Time { return time.Now().UTC() }
+	sealing, err := vault.Open(s.config.KeyFile)
+	if err != nil {
+		return err
+	}
+	if err := requireKeys(ctx, s.store, sealing); err != nil {
+		return err
+	}
+	packages, err := store.OpenPackages(filepath.Join(s.config.DataDir, "packages"))
+	if err != nil {
+		return err
+	}
+	catalogue := grant.NewCatalogue(grant.Config{Transport: s.registries, Now: now, Logger: s.logger})
+	changed := new(execution.Bell)
+
+	s.accounts = account.NewService(s.store, now)
+	credentials := registry.NewService(s.store, s.accounts, adapter.Kinds{Catalogue: catalogue}, adapter.Sealer{Vault: sealing}, now)
+	selector := registry.NewSelector(s.store)
+	executions := execution.NewService(execution.Config{
+		Store: s.store, Packages: packages, Projects: s.accounts, Now: now, Changed: changed,
+	})
+	s.dispatch = dispatch.New(dispatch.Config{Store: s.store, Projects: s.store, Now: now, Logger: s.logger, Changed: changed})
+	s.broker = broker.New(broker.Config{
+		Selector: selector, Opener: credentials, Issuer: adapter.Issuer{Catalogue: catalogue}, Recorder: s.store, Now: now,
+	})
+	s.handler, err = api.New(api.Config{
+		Accounts: s.accounts, Registries: credentials, Selector: selector, Executions: executions,
+		Dispatch: s.dispatch, Broker: s.broker, Audit: s.store, Packages: packages,
+		Keys:  keys{vault: sealing, registries: credentials, audit: s.store, now: now},
+		Route: s.routeTo, Version: version, Logger: s.logger, Now: now,
+	})
+	if err != nil {
+		return err
+	}
+	s.first = FirstUser{Username: s.config.Admin, Organization: s.config.Organization}
+	s.first.Password, err = s.accounts.Bootstrap(ctx, s.config.Admin, s.config.Organization)
+	return err
+}
+
+// routeTo is how the server was told to reach a registry; nil: in no way of its
+// own.
+func (s *Server) routeTo(host string) *wire.RegistryRoute {
+	for _, rule := range s.transport.Hosts {
+		if rule.Host == host {
+			return &wire.RegistryRoute{Address: rule.Address, CA: string(rule.CA), PlainHTTP: rule.PlainHTTP}
+		}
+	}
+	return nil
+}
+
+// First is the user that Open made, with the password, which is known nowhere
+// else.
+func (s *Server) First() FirstUser { return s.first }
+
+// URL is the address that the server listens on.
+func (s *Server) URL() string {
+	host, port, err := net.SplitHostPort(s.listener.Addr().String())
+	if ip := net.ParseIP(host); err == nil && ip != nil && ip.IsUnspecified() {
+		host = "127.0.0.1"
+	}
+	return "http://" + net.JoinHostPort(host, port)
+}
+
+// Times of a shutdown.
+const (
+	shutdownMost  = 10 * time.Second
+	readHeaderMax = 10 * time.Second
+)
+
+// Run serves until ctx ends, and then ends in order: the worker first, since it
+// still has to tell what became of its executions.
+func (s *Server) Run(ctx context.Context) error {
+	serving, stopServing := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopServing()
+	server := &http.Server{
+		Handler: s.handler, ReadHeaderTimeout: readHeaderMax,
+		BaseContext: func(net.Listener) context.Context { return serving },
+		ErrorLog:    slog.NewLogLogger(s.logger.Handler(), slog.LevelDebug),
+	}
+	failed := make(chan error, 1)
+	go func() { failed <- server.Serve(s.listener) }()
+
+	var chores sync.WaitGroup
+	chores.Go(func() { s.dispatch.Sweep(serving) })
+	working, stopWorking := context.WithCancel(ctx)
+	defer stopWorking()
+	worked := make(chan error, 1)
+	go func() {
+		if s.config.Worker.Enabled {
+			worked <- s.work(working)
+			return
+		}
+		<-working.Done()
+		worked <- nil
+	}()
+	var serveErr, workErr error
+	select {
+	case serveErr = <-failed:
+		stopWorking()
+		workErr = <-worked
+	case workErr = <-worked:
+	}
+	// Whoever follows a log is let go, so that Shutdown need not wait for them.
+	stopServing()
+	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownMost)
+	defer cancel()
+	err := server.Shutdown(closing)
+	chores.Wait()
+	return errors.Join(serveErr, workErr, err)
+}
+
+// ownWorkerPrefix begins the name of a worker inside a server, so that it is not
+// taken for one on another machine.
+const ownWorkerPrefix = "server-"
+
+// work runs the worker inside, over the API as any other.
+func (s *Server) work(ctx context.Context) error {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "localhost"
+	}
+	name := ownWorkerPrefix + host
+	if err := s.endOldTokens(ctx, name); err != nil {
+		return err
+	}
+	token, text, err := s.accounts.OwnWorkerToken(ctx, name)
+	if err != nil {
+		return err
+	}
+	own, err := client.New(client.Config{Server: s.URL(), Token: text, UserAgent: "fairlead-worker"})
+	if err != nil {
+		return err
+	}
+	defer own.Close()
+	inside := s.machine.worker(own, s.config.DataDir, s.config.Worker, *s.transport, s.logger)
+	err = inside.Run(ctx)
+	return errors.Join(err, s.accounts.EndOwnWorkerToken(context.WithoutCancel(ctx), token))
+}
+
+// endOldTokens deletes the tokens of this machine's worker that a killed
+// process left: the image store's lock says that it is no more.
+func (s *Server) endOldTokens(ctx context.Context, name string) error {
+	self := account.Actor{Username: "fairlead", Operator: true}
+	tokens, err := s.accounts.WorkerTokens(ctx, self)
+	if err != nil {
+		return err
+	}
+	for _, token := range tokens {
+		if token.Name == name && token.ExpiresAt.IsZero() {
+			if err := s.accounts.DeleteToken(ctx, self, token.ID); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// Close frees everything that Open took. It must come after Run has returned.
+func (s *Server) Close() error {
+	var errs []error
+	if s.listener != nil {
+		if err := s.listener.Close(); !errors.Is(err, net.ErrClosed) {
+			errs = append(errs, err)
+		}
+	}
+	if s.broker != nil {
+		s.broker.Close()
+	}
+	if s.machine.images != nil {
+		errs = append(errs, s.machine.images.Close())
+	}
+	if s.store != nil {
+		errs = append(errs, s.store.Close())
+	}
+	if s.registries != nil {
+		s.registries.CloseIdleConnections()
+	}
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("closing: %w", err)
+	}
+	return nil
+}

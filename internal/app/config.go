@@ -1,0 +1,281 @@
+package app
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/pflag"
+	"go.yaml.in/yaml/v4"
+
+	"fairlead.dev/fairlead/internal/fault"
+	"fairlead.dev/fairlead/internal/oci"
+)
+
+// Config is how a server is run. Each field has a flag of its own; Settle gives
+// the flags that were not set a value from the environment or a file.
+type Config struct {
+	Listen  string
+	DataDir string
+
+	// Database and KeyFile are below DataDir if empty.
+	Database string
+	KeyFile  string
+
+	// Admin and Organization are made on an empty database.
+	Admin        string
+	Organization string
+
+	Worker WorkerConfig
+
+	Registries RegistryConfig
+
+	LogLevel  string
+	LogFormat string
+}
+
+// WorkerConfig is how the worker inside the server runs containers.
+type WorkerConfig struct {
+	Enabled bool
+	Slots   int
+	Runtime string
+	Devices []string
+	Grace   time.Duration
+	Drain   time.Duration
+}
+
+// RegistryConfig is how registries are reached, as curl's --resolve and
+// --cacert would say it.
+type RegistryConfig struct {
+	Addresses []string // HOST=ADDRESS:PORT
+	CAs       []string // HOST=FILE
+	PlainHTTP []string // HOST
+	Realms    []string // HOST=TOKEN-SERVICE
+	CA        string   // file, for all hosts
+}
+
+// Flags defines the flags of c on set; their defaults are c's present values.
+func (c *Config) Flags(set *pflag.FlagSet) {
+	set.StringVar(&c.Listen, "listen", "127.0.0.1:8080", "address to serve the API on")
+	set.StringVar(&c.DataDir, "data-dir", defaultDataDir(), "directory of everything that is kept")
+	set.StringVar(&c.Database, "database", "", "database file (default DATA-DIR/fairlead.db)")
+	set.StringVar(&c.KeyFile, "key-file", "", "file of the sealing keys, made on first start (default DATA-DIR/keys.json)")
+	set.StringVar(&c.Admin, "admin", "admin", "name of the first user, made on an empty database")
+	set.StringVar(&c.Organization, "organization", "main", "name of the first organisation, made on an empty database")
+	set.BoolVar(&c.Worker.Enabled, "worker", true, "run executions on this machine too (needs root)")
+	c.Worker.flags(set)
+	c.Registries.flags(set)
+	set.StringVar(&c.LogLevel, "log-level", "info", "debug, info, warn or error")
+	set.StringVar(&c.LogFormat, "log-format", "auto", "text, json, or auto: text on a terminal")
+}
+
+func (c *WorkerConfig) flags(set *pflag.FlagSet) {
+	set.IntVar(&c.Slots, "slots", 0, "executions that run here at the same time (default the number of processors)")
+	set.StringVar(&c.Runtime, "runtime", "", "path of runc or crun (default whichever is installed)")
+	set.StringSliceVar(&c.Devices, "device", nil, "CDI device that every container gets, such as nvidia.com/gpu=all")
+	set.DurationVar(&c.Grace, "grace", 10*time.Second, "time that a command has between SIGTERM and SIGKILL")
+	set.DurationVar(&c.Drain, "drain", 0, "time that running executions may go on at shutdown before they go back to the queue")
+}
+
+func (c *RegistryConfig) flags(set *pflag.FlagSet) {
+	set.StringSliceVar(&c.Addresses, "registry-address", nil, "reach a registry at another address: HOST=ADDRESS:PORT")
+	set.StringSliceVar(&c.CAs, "registry-ca", nil, "trust only these certificates for a registry: HOST=FILE")
+	set.StringSliceVar(&c.PlainHTTP, "registry-plain-http", nil, "speak http without encryption to a registry: HOST")
+	set.StringSliceVar(&c.Realms, "registry-realm", nil, "allow a registry's token service on another host: HOST=TOKEN-SERVICE-HOST")
+	set.StringVar(&c.CA, "ca", "", "file of certificates to trust besides the system's")
+}
+
+// defaultDataDir is where a service keeps its data, and for another user than
+// root the place that the XDG specification names.
+// https://specifications.freedesktop.org/basedir-spec/latest/
+func defaultDataDir() string {
+	if os.Geteuid() == 0 {
+		return "/var/lib/fairlead"
+	}
+	if dir := os.Getenv("XDG_DATA_HOME"); filepath.IsAbs(dir) {
+		return filepath.Join(dir, "fairlead")
+	}
+	if home, err := os.UserHomeDir(); err == nil {
+		return filepath.Join(home, ".local", "share", "fairlead")
+	}
+	return "fairlead-data"
+}
+
+// DefaultFile is the file that settings are read from, if it is there.
+const DefaultFile = "/etc/fairlead/fairlead.yaml"
+
+// envPrefix begins the name of every variable that is read: the flag data-dir is
+// FAIRLEAD_DATA_DIR.
+const envPrefix = "FAIRLEAD_"
+
+// EnvName is the variable that gives a flag its value.
+func EnvName(flag string) string {
+	return envPrefix + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
+}
+
+// Settle gives every flag of set that was not set on the command line the value
+// of its variable, or else of its key in the YAML file. A file that is named
+// must be there; DefaultFile need not be. A key that is no flag is an Invalid
+// fault; keys of flags that others define are passed over.
+func Settle(set *pflag.FlagSet, file string, known func(key string) bool) error {
+	values, err := readFile(file)
+	if err != nil {
+		return err
+	}
+	for key := range values {
+		if set.Lookup(key) == nil && !known(key) {
+			return fault.InvalidField(key, "setting_unknown", "is no setting").
+				WithHint("`fairlead serve --help` lists them; in the file they are written without the dashes in front.")
+		}
+	}
+	var errs []error
+	set.VisitAll(func(flag *pflag.Flag) {
+		if flag.Changed || flag.Name == "config" || flag.Name == "help" {
+			return
+		}
+		if text, found := os.LookupEnv(EnvName(flag.Name)); found {
+			errs = append(errs, give(set, flag, []string{text}, EnvName(flag.Name)))
+		} else if texts, found := values[flag.Name]; found {
+			errs = append(errs, give(set, flag, texts, flag.Name+" in "+file))
+		}
+	})
+	return fault.Join(errs...)
+}
+
+func give(set *pflag.FlagSet, flag *pflag.Flag, texts []string, where string) error {
+	for _, text := range texts {
+		if err := set.Set(flag.Name, text); err != nil {
+			return fault.InvalidField(where, "setting_invalid", "%v", err)
+		}
+	}
+	return nil
+}
+
+// readFile reads a YAML file of settings: a value, or a list of values, for
+// each key.
+func readFile(file string) (map[string][]string, error) {
+	text, err := os.ReadFile(filepath.Clean(file))
+	if errors.Is(err, fs.ErrNotExist) && file == DefaultFile {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fault.InvalidField("config", "config_unreadable", "%v", err).
+			WithHint("Name a file that can be read.")
+	}
+	var raw map[string]yaml.Node
+	if err := yaml.Unmarshal(text, &raw); err != nil {
+		return nil, fault.InvalidField("config", "config_yaml", "%s: %v", file, err).
+			WithHint("Write one setting a line, such as `listen: 0.0.0.0:8080`.")
+	}
+	values := make(map[string][]string, len(raw))
+	for key, node := range raw {
+		nodes := []*yaml.Node{&node}
+		if node.Kind == yaml.SequenceNode {
+			nodes = node.Content
+		}
+		for _, n := range nodes {
+			if n.Kind != yaml.ScalarNode {
+				return nil, fault.InvalidField(key, "config_value", "%s, line %d: is no value and no list of values", file, n.Line)
+			}
+			values[key] = append(values[key], n.Value)
+		}
+	}
+	return values, nil
+}
+
+// settled checks c and fills in what depends on other settings.
+func (c Config) settled() (Config, error) {
+	var errs []error
+	if _, _, err := net.SplitHostPort(c.Listen); err != nil {
+		errs = append(errs, fault.InvalidField("listen", "address", "%q is no HOST:PORT", c.Listen))
+	}
+	dir, err := filepath.Abs(c.DataDir)
+	if err != nil {
+		errs = append(errs, fault.InvalidField("data-dir", "directory", "%v", err))
+	}
+	c.DataDir = dir
+	if c.Database == "" {
+		c.Database = filepath.Join(dir, "fairlead.db")
+	}
+	if c.KeyFile == "" {
+		c.KeyFile = filepath.Join(dir, "keys.json")
+	}
+	if c.Worker.Slots < 0 {
+		errs = append(errs, fault.InvalidField("slots", "negative", "%d is negative", c.Worker.Slots))
+	}
+	if c.Worker.Slots == 0 {
+		c.Worker.Slots = runtime.NumCPU()
+	}
+	if !slices.Contains([]string{"auto", "text", "json"}, c.LogFormat) {
+		errs = append(errs, fault.InvalidField("log-format", "choice", "%q is none of text, json and auto", c.LogFormat))
+	}
+	return c, fault.Join(errs...)
+}
+
+// OCI is how registries are reached, with the files read.
+func (r RegistryConfig) OCI() (oci.Config, error) {
+	config := oci.Config{RealmHosts: make(map[string][]string)}
+	rules := make(map[string]*oci.HostRule)
+	var order []string
+	rule := func(host string) *oci.HostRule {
+		if rules[host] == nil {
+			rules[host] = &oci.HostRule{Host: host}
+			order = append(order, host)
+		}
+		return rules[host]
+	}
+	var errs []error
+	for _, setting := range r.Addresses {
+		host, address, err := pair("registry-address", setting, "ADDRESS:PORT")
+		errs = append(errs, err)
+		rule(host).Address = address
+	}
+	for _, setting := range r.CAs {
+		host, file, err := pair("registry-ca", setting, "FILE")
+		errs = append(errs, err)
+		if err == nil {
+			rule(host).CA, err = readPEM("registry-ca", file)
+			errs = append(errs, err)
+		}
+	}
+	for _, host := range r.PlainHTTP {
+		rule(host).PlainHTTP = true
+	}
+	for _, setting := range r.Realms {
+		host, realm, err := pair("registry-realm", setting, "TOKEN-SERVICE-HOST")
+		errs = append(errs, err)
+		config.RealmHosts[host] = append(config.RealmHosts[host], realm)
+	}
+	if r.CA != "" {
+		var err error
+		config.CA, err = readPEM("ca", r.CA)
+		errs = append(errs, err)
+	}
+	for _, host := range order {
+		config.Hosts = append(config.Hosts, *rules[host])
+	}
+	return config, fault.Join(errs...)
+}
+
+func pair(name, setting, what string) (host, value string, err error) {
+	host, value, found := strings.Cut(setting, "=")
+	if !found || host == "" || value == "" {
+		return host, value, fault.InvalidField(name, "pair", "%q is not HOST=%s", setting, what)
+	}
+	return host, value, nil
+}
+
+func readPEM(name, file string) ([]byte, error) {
+	text, err := os.ReadFile(filepath.Clean(file))
+	if err != nil {
+		return nil, fault.InvalidField(name, "file", "%v", fmt.Errorf("reading certificates: %w", err))
+	}
+	return text, nil
+}

@@ -1,0 +1,71 @@
+package app
+
+import (
+	"context"
+	"strconv"
+	"time"
+
+	"fairlead.dev/fairlead/internal/account"
+	"fairlead.dev/fairlead/internal/audit"
+	"fairlead.dev/fairlead/internal/registry"
+	"fairlead.dev/fairlead/internal/vault"
+	"fairlead.dev/fairlead/internal/wire"
+)
+
+// keys rotates the sealing keys while the server is up.
+type keys struct {
+	vault      *vault.Vault
+	registries *registry.Service
+	audit      audit.Store
+	now        func() time.Time
+}
+
+// Rotate makes a new key, seals every secret anew with it and retires the old
+// keys; only an operator may. Broken off at any point it can be called again.
+func (k keys) Rotate(ctx context.Context, actor account.Actor) (wire.KeyRotation, error) {
+	if err := actor.MayOperate(); err != nil {
+		return wire.KeyRotation{}, err
+	}
+	old, err := k.vault.KeyIDs()
+	if err != nil {
+		return wire.KeyRotation{}, err
+	}
+	done := wire.KeyRotation{}
+	if done.KeyID, err = k.vault.Rotate(); err != nil {
+		return wire.KeyRotation{}, err
+	}
+	if done.Resealed, err = k.registries.Reseal(ctx, done.KeyID); err != nil {
+		return wire.KeyRotation{}, err
+	}
+	for _, id := range old {
+		if err := k.vault.Retire(id); err != nil {
+			return wire.KeyRotation{}, err
+		}
+		done.Retired++
+	}
+	return done, k.audit.Record(ctx, audit.Event{
+		Time: k.now(), Actor: actor.Name(), ActorID: actor.ID(), Remote: actor.Remote,
+		Verb: audit.KeysRotate, Result: audit.ResultOK,
+		Details: map[string]string{"key": strconv.FormatUint(uint64(done.KeyID), 10), "resealed": strconv.Itoa(done.Resealed)},
+	})
+}
+
+// requireKeys refuses to start where secrets are sealed with keys that the key
+// file does not have.
+func requireKeys(ctx context.Context, store registry.Store, v *vault.Vault) error {
+	const look = 1000
+	primary, err := v.PrimaryKeyID()
+	if err != nil {
+		return err
+	}
+	others, err := store.SealedBefore(ctx, primary, look)
+	if err != nil {
+		return err
+	}
+	for _, credential := range others {
+		if err := v.Require(credential.Sealed.KeyID); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,93 @@
+package app
+
+import (
+	"context"
+	"log/slog"
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/pflag"
+
+	"fairlead.dev/fairlead/internal/client"
+	"fairlead.dev/fairlead/internal/engine/runc"
+	"fairlead.dev/fairlead/internal/fault"
+	"fairlead.dev/fairlead/internal/oci"
+	"fairlead.dev/fairlead/internal/pull"
+	"fairlead.dev/fairlead/internal/secret"
+	"fairlead.dev/fairlead/internal/worker"
+)
+
+// machine is what executions run with on this machine.
+type machine struct {
+	engine *runc.Engine
+	images *pull.Store
+}
+
+// openMachine opens the engine and the image store below dir. The image store
+// belongs to one process at a time.
+func openMachine(dir string, config WorkerConfig, logger *slog.Logger) (machine, error) {
+	if os.Geteuid() != 0 {
+		return machine{}, fault.New(fault.Invalid, "root_needed", "running containers needs root").
+			WithHint("Start it with sudo, or start `fairlead serve --worker=false` here and a worker on another machine.")
+	}
+	engine, err := runc.New(runc.Config{Command: config.Runtime, Root: filepath.Join(dir, "containers"), Logger: logger})
+	if err != nil {
+		return machine{}, err
+	}
+	images, err := pull.Open(pull.Config{Root: filepath.Join(dir, "images"), Logger: logger})
+	return machine{engine: engine, images: images}, err
+}
+
+// RemoteConfig is how a worker apart from the server is run.
+type RemoteConfig struct {
+	DataDir    string
+	Worker     WorkerConfig
+	Registries RegistryConfig
+}
+
+// Flags defines the flags of c on set.
+func (c *RemoteConfig) Flags(set *pflag.FlagSet) {
+	set.StringVar(&c.DataDir, "data-dir", "/var/lib/fairlead-worker", "directory of images and of what is running")
+	c.Worker.flags(set)
+	c.Registries.flags(set)
+}
+
+// RunWorker runs executions of the server until ctx ends.
+func RunWorker(ctx context.Context, config RemoteConfig, server, token, version string, logger *slog.Logger) error {
+	dir, err := filepath.Abs(config.DataDir)
+	if err != nil {
+		return fault.InvalidField("data-dir", "directory", "%v", err)
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fault.InvalidField("data-dir", "directory", "%v", err)
+	}
+	reach, err := config.Registries.OCI()
+	if err != nil {
+		return err
+	}
+	here, err := openMachine(dir, config.Worker, logger)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err := here.images.Close(); err != nil {
+			logger.Error("closing the image store", "error", err)
+		}
+	}()
+	api, err := client.New(client.Config{Server: server, Token: secret.New(token), UserAgent: "fairlead-worker/" + version})
+	if err != nil {
+		return err
+	}
+	defer api.Close()
+	logger.Info("running executions", "server", server)
+	return here.worker(api, dir, config.Worker, reach, logger).Run(ctx)
+}
+
+// worker wires a worker that speaks to api.
+func (m machine) worker(api *client.Client, dir string, config WorkerConfig, reach oci.Config, logger *slog.Logger) *worker.Worker {
+	return worker.New(worker.Config{
+		Client: api, Images: m.images, Engine: m.engine, Dir: filepath.Join(dir, "work"),
+		Slots: config.Slots, Registries: reach, Devices: config.Devices,
+		Grace: config.Grace, Drain: config.Drain, Logger: logger,
+	})
+}

@@ -1,0 +1,109 @@
+package cli
+
+import (
+	"io"
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"fairlead.dev/fairlead/internal/fault"
+	"fairlead.dev/fairlead/internal/valohaiyaml"
+)
+
+// lintedImage is an image of a file, and which credential would serve it.
+type lintedImage struct {
+	Image      string `json:"image"`
+	Where      string `json:"where"`
+	Line       int    `json:"line"`
+	Credential string `json:"credential,omitempty"`
+}
+
+func newLint(s *session) *cobra.Command {
+	var strict bool
+	c := &cobra.Command{
+		Use:   "lint [FILE]",
+		Short: "Tell every mistake in a valohai.yaml, and which credential serves each image",
+		Long: "Tell every mistake in a valohai.yaml (default: ./valohai.yaml; - for standard input) with line\n" +
+			"and column. If you are signed in, it is also told which registry credential would serve each\n" +
+			"image of the file. The exit code is 2 if there is an error.",
+		Args: cobra.MaximumNArgs(1),
+	}
+	project := projectFlag(c)
+	asJSON := jsonFlag(c)
+	c.Flags().BoolVar(&strict, "strict-warnings", false, "fail on warnings too")
+	c.RunE = func(c *cobra.Command, args []string) error {
+		name := configName
+		if len(args) == 1 {
+			name = args[0]
+		}
+		text, err := readConfig(s, name)
+		if err != nil {
+			return err
+		}
+		file, findings := valohaiyaml.Parse(name, text)
+		images := s.lintImages(c, file, *project)
+		if *asJSON {
+			err = printJSON(c.OutOrStdout(), map[string]any{"file": name, "findings": findings, "images": images})
+		} else {
+			printLint(c, name, findings, images)
+		}
+		switch {
+		case err != nil:
+			return err
+		case findings.Count(valohaiyaml.Error) > 0, strict && findings.Count(valohaiyaml.Warning) > 0:
+			return exitCode(exitUsage)
+		default:
+			return nil
+		}
+	}
+	return c
+}
+
+func readConfig(s *session, name string) (text []byte, err error) {
+	if name == "-" {
+		text, err = io.ReadAll(io.LimitReader(s.streams.In, valohaiyaml.MaxSize+1))
+	} else {
+		text, err = os.ReadFile(filepath.Clean(name))
+	}
+	if err != nil {
+		return nil, fault.InvalidField("file", "config_unreadable", "%v", err).
+			WithHint("Name a valohai.yaml: `fairlead lint FILE`.")
+	}
+	return text, nil
+}
+
+func printLint(c *cobra.Command, name string, findings valohaiyaml.Findings, images []lintedImage) {
+	out := c.OutOrStdout()
+	for _, finding := range findings {
+		say(out, "%s\n", harmless(finding.String()))
+	}
+	for _, image := range images {
+		say(out, "%s:%d: image %s of %s: %s\n", harmless(name), image.Line, harmless(image.Image), harmless(image.Where), harmless(image.Credential))
+	}
+	say(out, "%s: %d errors, %d warnings\n", harmless(name), findings.Count(valohaiyaml.Error), findings.Count(valohaiyaml.Warning))
+}
+
+// lintImages are the images of the file with the credential of each. Without a
+// server the file is still linted, so what keeps it from answering is told once
+// and is no failure.
+func (s *session) lintImages(c *cobra.Command, file *valohaiyaml.File, project string) []lintedImage {
+	if file == nil {
+		return nil
+	}
+	var images []lintedImage
+	for _, image := range file.Images() {
+		images = append(images, lintedImage{Image: image.Name, Where: image.Where, Line: image.Line})
+	}
+	api, err := s.client()
+	if err == nil && len(images) > 0 {
+		err = explainAll(c, api, project, images)
+	}
+	if err != nil {
+		say(c.ErrOrStderr(), "Which credential serves the images is not known: %s\n", harmless(fault.From(err).Sentence()))
+		for i := range images {
+			images[i].Credential = "credential not known"
+		}
+	}
+	return images
+}

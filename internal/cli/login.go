@@ -1,0 +1,169 @@
+package cli
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"fairlead.dev/fairlead/internal/client"
+	"fairlead.dev/fairlead/internal/fault"
+	"fairlead.dev/fairlead/internal/secret"
+	"fairlead.dev/fairlead/internal/wire"
+)
+
+func newLogin(s *session) *cobra.Command {
+	var username string
+	var withToken bool
+	c := &cobra.Command{
+		Use:   "login [SERVER]",
+		Short: "Sign in to a server, and keep a token for the other commands",
+		Long: "Sign in to a server with a user name and a password, which is asked for or read from\n" +
+			"standard input; what is kept is a token. With --with-token the token itself is read.",
+		Example: "  fairlead login http://fairlead.example:8080 --username ada",
+		Args:    cobra.MaximumNArgs(1),
+	}
+	c.Flags().StringVar(&username, "username", "", "who signs in (asked for if empty)")
+	c.Flags().BoolVar(&withToken, "with-token", false, "read a token instead of a password")
+	c.RunE = func(c *cobra.Command, args []string) error {
+		server, err := s.loginServer(args)
+		if err != nil {
+			return err
+		}
+		p := newPrompt(s.streams)
+		var token secret.Text
+		if withToken {
+			token, err = p.secret("Token: ")
+		} else {
+			token, err = signIn(c, p, server, username)
+		}
+		if err != nil {
+			return err
+		}
+		signed, err := client.New(client.Config{Server: server, Token: token})
+		if err != nil {
+			return err
+		}
+		me, err := signed.Me(c.Context())
+		if err != nil {
+			return err
+		}
+		if err := writeSignedIn(signedIn{Server: server, Token: token.Reveal()}); err != nil {
+			return err
+		}
+		say(c.OutOrStdout(), "Signed in to %s as %s.\n", server, harmless(me.Username))
+		return nil
+	}
+	return c
+}
+
+func (s *session) loginServer(args []string) (string, error) {
+	if len(args) == 1 {
+		return args[0], nil
+	}
+	if s.server != "" {
+		return s.server, nil
+	}
+	in, err := readSignedIn()
+	if err == nil && in.Server == "" {
+		err = fault.InvalidField("server", "blank", "say which server to sign in to").
+			WithHint("Run `fairlead login http://HOST:8080`.")
+	}
+	return in.Server, err
+}
+
+// signIn trades a password for a token.
+func signIn(c *cobra.Command, p *prompt, server, username string) (secret.Text, error) {
+	anonymous, err := client.New(client.Config{Server: server})
+	if err != nil {
+		return secret.Text{}, err
+	}
+	defer anonymous.Close()
+	if _, err := anonymous.About(c.Context()); err != nil {
+		return secret.Text{}, err
+	}
+	if username == "" {
+		if username, err = p.line("User name: "); err != nil {
+			return secret.Text{}, err
+		}
+	}
+	password, err := p.secret("Password: ")
+	if err != nil {
+		return secret.Text{}, err
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		host = "a shell"
+	}
+	got, err := anonymous.SignIn(c.Context(), wire.GetToken{
+		Username: username, Password: wire.NewPassword(password.Reveal()), Name: "fairlead login on " + host,
+	})
+	return secret.New(got.Token), err
+}
+
+func newLogout(s *session) *cobra.Command {
+	c := &cobra.Command{Use: "logout", Short: "Forget the token that login kept"}
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		file, err := signedInFile()
+		if err != nil {
+			return err
+		}
+		if err := os.Remove(file); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("forgetting the sign-in: %w", err)
+		}
+		say(c.OutOrStdout(), "Signed out on this machine. `fairlead token list` shows tokens that are still good.\n")
+		return nil
+	}
+	return c
+}
+
+// prompt asks a person, or reads the answers of a program line by line.
+type prompt struct {
+	streams IO
+	in      *bufio.Reader
+}
+
+func newPrompt(streams IO) *prompt { return &prompt{streams: streams, in: bufio.NewReader(streams.In)} }
+
+// terminal is the descriptor of the terminal that is read from.
+func (p *prompt) terminal() (int, bool) {
+	file, ok := p.streams.In.(*os.File)
+	if !ok || !term.IsTerminal(int(file.Fd())) {
+		return 0, false
+	}
+	return int(file.Fd()), true
+}
+
+func (p *prompt) line(question string) (string, error) {
+	if _, asks := p.terminal(); asks {
+		say(p.streams.Err, "%s", question)
+	}
+	text, err := p.in.ReadString('\n')
+	text = strings.TrimRight(text, "\r\n")
+	if err != nil && (!errors.Is(err, io.EOF) || text == "") {
+		return "", fault.InvalidField("input", "input_missing", "standard input ended before the answer to %q", strings.TrimSuffix(question, ": "))
+	}
+	return text, nil
+}
+
+// secret reads a line without showing it.
+func (p *prompt) secret(question string) (secret.Text, error) {
+	terminal, asks := p.terminal()
+	if !asks {
+		text, err := p.line(question)
+		return secret.New(text), err
+	}
+	say(p.streams.Err, "%s", question)
+	text, err := term.ReadPassword(terminal)
+	say(p.streams.Err, "\n")
+	if err != nil {
+		return secret.Text{}, fmt.Errorf("reading from the terminal: %w", err)
+	}
+	return secret.New(string(text)), nil
+}

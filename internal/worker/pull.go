@@ -1,0 +1,157 @@
+package worker
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+
+	"fairlead.dev/fairlead/internal/image"
+	"fairlead.dev/fairlead/internal/oci"
+	"fairlead.dev/fairlead/internal/pull"
+	"fairlead.dev/fairlead/internal/secret"
+	"fairlead.dev/fairlead/internal/wire"
+)
+
+// nearEnd is how long before a grant's end a new one is asked for.
+const nearEnd = 10 * time.Second
+
+// pullImage gets the execution's image onto this machine. It asks the registry
+// with this execution's own grant, also for an image that is here already.
+func (r *run) pullImage(ctx context.Context) (pull.Image, error) {
+	ref, err := image.ParseReference(r.job.Image)
+	if err != nil {
+		return pull.Image{}, err
+	}
+	r.journal.status("Pulling image: " + ref.String())
+	grants := &grants{run: r}
+	first, err := grants.ask(ctx, wire.GrantRequest{Lease: r.lease.ID})
+	if err != nil {
+		return pull.Image{}, err
+	}
+	r.journal.status(credentialSentence(first))
+	route, err := r.worker.routes.to(first)
+	if err != nil {
+		return pull.Image{}, err
+	}
+	progress := progressLines{journal: r.journal, told: make(map[string]told)}
+	pulled, err := r.worker.config.Images.Pull(ctx, pull.Request{
+		Image: ref, Route: route, Authorize: grants.authorize,
+		Resolved: func(d digest.Digest) { r.journal.status("Image digest: " + d.String()) },
+		Progress: progress.tell,
+	})
+	if err != nil {
+		return pull.Image{}, err
+	}
+	r.journal.status(pulled.Report.Sentence())
+	return pulled, nil
+}
+
+// noteImage tells the server which image is run and how it was pulled.
+func (r *run) noteImage(ctx context.Context, pulled pull.Image) error {
+	report, err := json.Marshal(pulled.Report)
+	if err != nil {
+		return fmt.Errorf("writing the pull report: %w", err)
+	}
+	return persist(ctx, func() error {
+		return r.worker.config.Client.NoteImage(ctx, r.lease.ID, wire.LeaseImage{Digest: pulled.Digest.String(), PullReport: report})
+	})
+}
+
+// credentialSentence says which credential is used, and which others would have
+// matched.
+func credentialSentence(grant wire.Grant) string {
+	if grant.Credential == "" {
+		return "Registry credential: none covers this image, so it is pulled as anybody may"
+	}
+	text := fmt.Sprintf("Registry credential: %s (%s, pattern %s)", grant.Credential, grant.Kind, grant.Pattern)
+	if len(grant.Others) > 0 {
+		text += "; not tried, though they cover it too: " + strings.Join(grant.Others, ", ")
+	}
+	return text
+}
+
+// grants keeps the grant of one pull fresh.
+type grants struct {
+	run *run
+
+	mu      sync.Mutex
+	current wire.Grant
+}
+
+func (g *grants) ask(ctx context.Context, request wire.GrantRequest) (grant wire.Grant, err error) {
+	err = persist(ctx, func() error {
+		grant, err = g.run.worker.config.Client.PullGrant(ctx, request)
+		return err
+	})
+	if err == nil {
+		g.current = grant
+	}
+	return grant, err
+}
+
+// authorize is the authorization of this moment: a new grant is asked for when
+// the registry refused the last one, or its end is near.
+func (g *grants) authorize(ctx context.Context, refused bool) (oci.Authorization, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	request := wire.GrantRequest{Lease: g.run.lease.ID}
+	if refused {
+		request.Refused = g.current.IssuedAt
+	}
+	if refused || time.Until(g.current.ExpiresAt.Or()) < nearEnd {
+		if _, err := g.ask(ctx, request); err != nil {
+			return oci.Authorization{}, err
+		}
+	}
+	return authorization(g.current), nil
+}
+
+func authorization(grant wire.Grant) oci.Authorization {
+	text := secret.New(grant.Secret.Reveal())
+	switch oci.Scheme(grant.Scheme) {
+	case oci.SchemeBearer:
+		return oci.Bearer(text)
+	case oci.SchemeBasic:
+		return oci.Basic(grant.User, text)
+	default:
+		return oci.Anonymous
+	}
+}
+
+// progressLines writes how far the layers are: whenever one enters a phase, and
+// every twentieth part of it.
+type progressLines struct {
+	journal *journal
+	told    map[string]told
+}
+
+type told struct {
+	phase pull.Phase
+	step  int64
+}
+
+const progressSteps = 20
+
+func (p progressLines) tell(progress pull.Progress) {
+	for _, layer := range progress.Layers {
+		if layer.Phase == pull.Exists || layer.Phase == pull.Waiting {
+			continue
+		}
+		now := told{phase: layer.Phase}
+		if layer.Total > 0 {
+			now.step = layer.Done * progressSteps / layer.Total
+		}
+		if p.told[layer.Short()] == now {
+			continue
+		}
+		p.told[layer.Short()] = now
+		p.journal.status(wire.LayerProgress{
+			Layer: layer.Short(), Phase: string(layer.Phase), Done: layer.Done, Total: layer.Total,
+		}.String())
+	}
+}

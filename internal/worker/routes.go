@@ -1,0 +1,68 @@
+package worker
+
+import (
+	"sync"
+
+	"fairlead.dev/fairlead/internal/fault"
+	"fairlead.dev/fairlead/internal/oci"
+	"fairlead.dev/fairlead/internal/wire"
+)
+
+// routes are the ways to registries, made once for each way that the server
+// told.
+type routes struct {
+	base oci.Config
+
+	mu         sync.Mutex
+	transports map[routeKey]*oci.Transport
+}
+
+type routeKey struct {
+	host  string
+	route wire.RegistryRoute
+}
+
+// to is the way to the registry of a grant. One that nobody entered anywhere,
+// in a credential or a host rule, is a stranger: no private address is reached
+// for it.
+func (r *routes) to(grant wire.Grant) (*oci.Route, error) {
+	key := routeKey{host: grant.Host}
+	if grant.Route != nil {
+		key.route = *grant.Route
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	transport, known := r.transports[key]
+	if !known {
+		var err error
+		if transport, err = r.transport(key, grant.Route != nil); err != nil {
+			return nil, err
+		}
+		if r.transports == nil {
+			r.transports = make(map[routeKey]*oci.Transport)
+		}
+		r.transports[key] = transport
+	}
+	if grant.Credential == "" && grant.Route == nil {
+		return transport.ForStranger(grant.Host), nil
+	}
+	return transport.For(grant.Host), nil
+}
+
+func (r *routes) transport(key routeKey, ruled bool) (*oci.Transport, error) {
+	config := r.base
+	own := false
+	for _, rule := range config.Hosts {
+		own = own || rule.Host == key.host
+	}
+	if ruled && !own {
+		config.Hosts = append(config.Hosts[:len(config.Hosts):len(config.Hosts)], oci.HostRule{
+			Host: key.host, Address: key.route.Address, CA: []byte(key.route.CA), PlainHTTP: key.route.PlainHTTP,
+		})
+	}
+	transport, err := oci.NewTransport(config)
+	if err != nil {
+		return nil, fault.From(err)
+	}
+	return transport, nil
+}

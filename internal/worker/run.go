@@ -1,0 +1,199 @@
+package worker
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"fairlead.dev/fairlead/internal/engine"
+	"fairlead.dev/fairlead/internal/execution"
+	"fairlead.dev/fairlead/internal/fault"
+	"fairlead.dev/fairlead/internal/pull"
+	"fairlead.dev/fairlead/internal/wire"
+)
+
+// lastWords is how long the end of an execution may take to reach the server.
+const lastWords = time.Minute
+
+// run is one execution on this worker.
+type run struct {
+	worker  *Worker
+	lease   wire.Lease
+	job     wire.Job
+	journal *journal
+}
+
+// execute runs an execution to its end and tells the server how it ended.
+func (w *Worker) execute(running context.Context, lease wire.Lease) {
+	logger := w.config.Logger.With("execution", lease.Execution.ID, "step", lease.Execution.Step)
+	ctx, cancel := context.WithCancelCause(running)
+	defer cancel(nil)
+
+	// The lease is held until the end was told, also after the command was
+	// stopped; only its loss ends everything.
+	held, letGo := context.WithCancelCause(context.WithoutCancel(running))
+	holding := make(chan struct{})
+	keeper := hold{client: w.config.Client, lease: lease, logger: logger, cancel: func(cause error) {
+		cancel(cause)
+		if errors.Is(cause, errLeaseLost) {
+			letGo(cause)
+		}
+	}}
+	go func() {
+		defer close(holding)
+		keeper.run(held)
+	}()
+	defer func() {
+		letGo(nil)
+		<-holding
+	}()
+
+	r := &run{worker: w, lease: lease, job: lease.Execution, journal: newJournal(held, w.config.Client, lease.ID)}
+	exit, err := r.runLimited(ctx)
+	result := r.result(exit, err, context.Cause(ctx))
+	if result.Failure != nil {
+		r.journal.status(result.Failure.Message)
+	}
+	if journalErr := r.journal.close(); journalErr != nil && held.Err() == nil {
+		logger.Error("sending the log", "error", journalErr)
+	}
+	if held.Err() != nil {
+		return // it is somebody else's now
+	}
+	last, cancelLast := context.WithTimeout(held, lastWords)
+	defer cancelLast()
+	tell := func() error { return w.config.Client.Finish(last, lease.ID, result) }
+	if errors.Is(context.Cause(ctx), errShutdown) {
+		tell = func() error { return w.config.Client.Release(last, lease.ID) }
+	}
+	if err := persist(last, tell); err != nil {
+		logger.Error("telling the end of an execution", "error", err)
+	}
+}
+
+// runLimited is runAll within the step's time limit.
+func (r *run) runLimited(ctx context.Context) (engine.Exit, error) {
+	limit := time.Duration(r.job.TimeLimitSeconds * float64(time.Second))
+	if limit <= 0 {
+		return r.runAll(ctx)
+	}
+	limited, cancel := context.WithTimeoutCause(ctx, limit, errTimeLimit)
+	defer cancel()
+	exit, err := r.runAll(limited)
+	if errors.Is(context.Cause(limited), errTimeLimit) && ctx.Err() == nil {
+		err = fault.New(fault.Exhausted, "time_limit", "the time limit of %s was reached, so the command was stopped", limit).
+			WithHint("Raise the step's time-limit if it needs longer.")
+	}
+	return exit, err
+}
+
+// runAll pulls the image while the code is fetched, and runs the command.
+func (r *run) runAll(ctx context.Context) (exit engine.Exit, err error) {
+	files := workspace{dir: r.worker.dirOf(r.lease.ID)}
+	defer func() { r.cleaned("the workspace", os.RemoveAll(files.dir)) }()
+	var pulled pull.Image
+	group, both := errgroup.WithContext(ctx)
+	group.Go(func() (err error) {
+		pulled, err = r.pullImage(both)
+		return err
+	})
+	group.Go(func() error { return r.fetchCode(both, files) })
+	if err := group.Wait(); err != nil {
+		return engine.Exit{}, err
+	}
+	noted := make(chan error, 1)
+	go func() { noted <- r.noteImage(ctx, pulled) }()
+	exit, err = r.runContainer(ctx, files, pulled)
+	if noteErr := <-noted; err == nil && ctx.Err() == nil {
+		err = noteErr
+	}
+	return exit, err
+}
+
+func (r *run) fetchCode(ctx context.Context, files workspace) error {
+	return persist(ctx, func() error {
+		body, err := r.worker.config.Client.Package(ctx, r.lease.ID)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = body.Close() }() // only read
+		return files.make(ctx, r.job, body)
+	})
+}
+
+// runContainer mounts the image and runs the command in it.
+func (r *run) runContainer(ctx context.Context, files workspace, pulled pull.Image) (exit engine.Exit, err error) {
+	rootfs, err := r.worker.config.Images.Mount(ctx, pulled, r.lease.ID)
+	if err != nil {
+		return engine.Exit{}, err
+	}
+	defer func() {
+		r.cleaned("the root filesystem", r.worker.config.Images.Unmount(context.WithoutCancel(ctx), r.lease.ID))
+	}()
+	stdout := &lineWriter{journal: r.journal, stream: execution.Stdout}
+	stderr := &lineWriter{journal: r.journal, stream: execution.Stderr}
+	network := engine.NetworkHost
+	if r.job.NoNetwork {
+		network = engine.NetworkNone
+	}
+	exit, err = r.worker.config.Engine.Run(ctx, engine.Container{
+		ID: r.lease.ID, Rootfs: rootfs,
+		Args: append(append([]string{}, pulled.Config.Config.Entrypoint...), files.args(r.job)...),
+		Env:  r.environment(pulled.Config.Config.Env), Dir: repositoryDir, User: pulled.Config.Config.User,
+		Mounts:  files.mounts(),
+		Limits:  engine.Limits{Memory: r.job.MemoryBytes, CPU: r.job.CPUs, PIDs: pidsMost},
+		Network: network, Devices: r.worker.config.Devices,
+		Stdout: stdout, Stderr: stderr, Grace: r.worker.config.Grace,
+	})
+	stdout.close()
+	stderr.close()
+	return exit, err
+}
+
+// cleaned logs what could not be removed: it costs disk space, not the result.
+func (r *run) cleaned(what string, err error) {
+	if err != nil {
+		r.worker.config.Logger.Error("removing "+what, "execution", r.job.ID, "error", err)
+	}
+}
+
+// pidsMost keeps a fork bomb inside its container: as many as systemd gives a
+// user's slice by default on a machine of common size.
+const pidsMost = 32_768
+
+// result says how the execution ended. cause is why its context did, if it did.
+func (r *run) result(exit engine.Exit, err, cause error) wire.LeaseResult {
+	switch {
+	case errors.Is(cause, errStopped):
+		return wire.LeaseResult{Status: string(execution.Stopped)}
+	case cause != nil:
+		return wire.LeaseResult{} // it goes back to the queue, or is lost to another worker
+	case err != nil:
+		f := fault.From(err)
+		if f.Kind == fault.Internal {
+			r.worker.config.Logger.Error("running an execution", "execution", r.job.ID, "error", err)
+			f = fault.New(fault.Internal, cmp.Or(f.Code, "internal"), "something went wrong on the worker; its log has the details").
+				WithHint("Run the step again, and tell the worker's operator if it stays so.")
+		}
+		failed := wire.LeaseResult{Status: string(execution.Error), Failure: &wire.Failure{Code: f.Code, Message: f.Sentence()}}
+		if exit.Code != 0 {
+			failed.ExitCode = &exit.Code
+		}
+		return failed
+	case exit.OOMKilled:
+		message := fmt.Sprintf("the command used more memory than it may (%d bytes), so the kernel ended it. Give it more, or let it use less.", r.job.MemoryBytes)
+		return wire.LeaseResult{
+			Status: string(execution.Error), ExitCode: &exit.Code,
+			Failure: &wire.Failure{Code: "out_of_memory", Message: message},
+		}
+	case exit.Code != 0:
+		return wire.LeaseResult{Status: string(execution.Error), ExitCode: &exit.Code}
+	default:
+		return wire.LeaseResult{Status: string(execution.Complete), ExitCode: &exit.Code}
+	}
+}
