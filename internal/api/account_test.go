@@ -48,7 +48,7 @@ func TestAccountsAsTheirClientsAskForThem(t *testing.T) {
 		{name: "an admin takes members out", method: "DELETE", path: "organizations/acme/members/cai/", as: "ada", status: 204},
 
 		{name: "a token is made with its text, once", method: "POST", path: "tokens/", as: "ben", body: `{"name":"ci"}`, status: 201, want: []string{`"token":"flu_`, `"expires_at":null`}},
-		{name: "a list of tokens has no texts", method: "GET", path: "tokens/?limit=1", as: "ben", status: 200, want: []string{`"count":2`, `"name":"ci"`, `/api/v0/tokens/?limit=1\u0026offset=1`}, not: []string{"flu_"}},
+		{name: "a list of tokens has no texts", method: "GET", path: "tokens/?limit=1", as: "ben", status: 200, want: []string{`"count":2`, `"name":"ci"`, `/api/v0/tokens/?limit=1&offset=1`}, not: []string{"flu_"}},
 		{name: "its end must be ahead", method: "POST", path: "tokens/", as: "ben", body: `{"name":"old","expires_at":"2020-01-01T00:00:00.000000Z"}`, status: 400, want: []string{`"expires_at":[`}},
 		{name: "its end must be a time", method: "POST", path: "tokens/", as: "ben", body: `{"name":"old","expires_at":"tomorrow"}`, status: 400, want: []string{`"expires_at":[`}},
 		{name: "null is as good as nothing", method: "POST", path: "tokens/", as: "ben", body: `{"name":"for-ever","expires_at":null}`, status: 201},
