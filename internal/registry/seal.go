@@ -36,6 +36,10 @@ const resealBatch = 100
 // time while the server is up, and returns how many there were. Sealer must
 // seal with keyID. A row that a change overtakes is left to that change.
 func (s *Service) Reseal(ctx context.Context, keyID uint32) (int, error) {
+	// A change that sealed with the old key and has not stored it yet is waited
+	// for; whatever seals from now on uses the new key.
+	s.sealing.Lock()
+	s.sealing.Unlock() //nolint:staticcheck // an empty critical section is the point: it is a barrier
 	resealed := 0
 	for {
 		credentials, err := s.store.SealedBefore(ctx, keyID, resealBatch)

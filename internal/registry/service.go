@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/google/uuid"
@@ -38,6 +39,10 @@ type Service struct {
 	kinds         Kinds
 	sealer        Sealer
 	now           func() time.Time
+
+	// sealing is held for reading from the moment that a secret is sealed until
+	// it is stored; see Reseal.
+	sealing sync.RWMutex
 }
 
 // NewService wires a service.
@@ -88,6 +93,8 @@ func (s *Service) Create(ctx context.Context, actor account.Actor, draft Draft) 
 		Kind: normalised.Kind, Patterns: patterns, Config: normalised.Material.Config,
 		Version: 1, CreatedAt: now, UpdatedAt: now, ExpiresAt: draft.ExpiresAt,
 	}
+	s.sealing.RLock()
+	defer s.sealing.RUnlock()
 	if credential.Sealed, err = s.sealer.Seal(normalised.Material, credential.Place()); err != nil {
 		return Credential{}, nil, err
 	}
@@ -176,6 +183,8 @@ func (s *Service) Update(ctx context.Context, actor account.Actor, id string, ch
 	if err := fault.Join(errs...); err != nil {
 		return Credential{}, nil, err
 	}
+	s.sealing.RLock()
+	defer s.sealing.RUnlock()
 	previous := credential.Version
 	warnings, err := s.changeMaterial(&credential, change.Material)
 	if err != nil {

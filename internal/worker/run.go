@@ -137,13 +137,13 @@ func (r *run) runContainer(ctx context.Context, files workspace, pulled pull.Ima
 	}()
 	stdout := &lineWriter{journal: r.journal, stream: execution.Stdout}
 	stderr := &lineWriter{journal: r.journal, stream: execution.Stderr}
-	network := engine.NetworkHost
+	network := engine.HostNetwork
 	if r.job.NoNetwork {
-		network = engine.NetworkNone
+		network = engine.NoNetwork
 	}
 	exit, err = r.worker.config.Engine.Run(ctx, engine.Container{
 		ID: r.lease.ID, Rootfs: rootfs,
-		Args: append(append([]string{}, pulled.Config.Config.Entrypoint...), files.args(r.job)...),
+		Args: engine.Command(pulled.Config.Config.Entrypoint, pulled.Config.Config.Cmd, files.args(r.job)),
 		Env:  r.environment(pulled.Config.Config.Env), Dir: repositoryDir, User: pulled.Config.Config.User,
 		Mounts:  files.mounts(),
 		Limits:  engine.Limits{Memory: r.job.MemoryBytes, CPU: r.job.CPUs, PIDs: pidsMost},

@@ -101,33 +101,28 @@ func (workspace) args(job wire.Job) []string {
 	return []string{"/bin/sh", "-e", scriptFile}
 }
 
-// environment is the image's variables, ours, and the step's own over them.
+// environment is the image's variables, ours over them, and over all the step's
+// own.
 func (r *run) environment(ofImage []string) []string {
-	variables := make(map[string]string)
-	for _, pair := range ofImage {
-		name, value, _ := strings.Cut(pair, "=")
-		variables[name] = value
+	ours := []string{
+		"CI=true",
+		"VH_JOB_ID=" + r.job.ID,
+		"VH_EXECUTION_ID=" + r.job.ID,
+		"VH_PROJECT_ID=" + r.job.Project.ID,
+		"VH_CONFIG_DIR=" + valohaiDir + "/config",
+		"VH_INPUTS_DIR=" + inputsDir,
+		"VH_OUTPUTS_DIR=" + outputsDir,
+		"VH_REPOSITORY_DIR=" + repositoryDir,
+		"FAIRLEAD_EXECUTION_ID=" + r.job.ID,
+		"FAIRLEAD_COUNTER=" + strconv.Itoa(r.job.Counter),
+		"FAIRLEAD_ATTEMPT=" + strconv.Itoa(r.job.Attempt),
+		"FAIRLEAD_PROJECT=" + r.job.Project.Name,
+		"FAIRLEAD_STEP=" + r.job.Step,
+		"FAIRLEAD_IMAGE=" + r.job.Image,
 	}
-	maps.Copy(variables, map[string]string{
-		"CI":                    "true",
-		"VH_JOB_ID":             r.job.ID,
-		"VH_EXECUTION_ID":       r.job.ID,
-		"VH_PROJECT_ID":         r.job.Project.ID,
-		"VH_CONFIG_DIR":         valohaiDir + "/config",
-		"VH_INPUTS_DIR":         inputsDir,
-		"VH_OUTPUTS_DIR":        outputsDir,
-		"VH_REPOSITORY_DIR":     repositoryDir,
-		"FAIRLEAD_EXECUTION_ID": r.job.ID,
-		"FAIRLEAD_COUNTER":      strconv.Itoa(r.job.Counter),
-		"FAIRLEAD_ATTEMPT":      strconv.Itoa(r.job.Attempt),
-		"FAIRLEAD_PROJECT":      r.job.Project.Name,
-		"FAIRLEAD_STEP":         r.job.Step,
-		"FAIRLEAD_IMAGE":        r.job.Image,
-	})
-	maps.Copy(variables, r.job.Environment)
-	var pairs []string
-	for _, name := range slices.Sorted(maps.Keys(variables)) {
-		pairs = append(pairs, name+"="+variables[name])
+	var steps []string
+	for _, name := range slices.Sorted(maps.Keys(r.job.Environment)) {
+		steps = append(steps, name+"="+r.job.Environment[name])
 	}
-	return pairs
+	return engine.Environ(ofImage, ours, steps)
 }
