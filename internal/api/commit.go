@@ -2,6 +2,8 @@ package api
 
 import (
 	"context"
+	"encoding/json"
+	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
@@ -9,6 +11,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"fairlead.dev/fairlead/internal/execution"
+	"fairlead.dev/fairlead/internal/valohaiyaml"
 	"fairlead.dev/fairlead/internal/wire"
 )
 
@@ -68,6 +71,20 @@ func (v *visit) commit(commit execution.Commit) wire.Commit {
 		Adhoc: strings.HasPrefix(commit.Identifier, "~"), CommitTime: wire.NewTime(commit.CreatedAt),
 		URL: v.resource("commits", commit.Identifier) + "?project=" + url.QueryEscape(commit.ProjectID),
 	}
+}
+
+// configData is a commit's valohai.yaml as JSON: what clients build their own
+// commands of.
+func configData(commit execution.Commit) (json.RawMessage, error) {
+	file, findings := valohaiyaml.Parse(commit.ConfigPath, []byte(commit.Config))
+	if err := findings.Err(); err != nil { // our fault: it could be run when it was uploaded
+		return nil, fmt.Errorf("reading the %s of %s: %v", commit.ConfigPath, commit.Identifier, err)
+	}
+	text, err := json.Marshal(file.Data())
+	if err != nil {
+		return nil, fmt.Errorf("showing the %s of %s: %w", commit.ConfigPath, commit.Identifier, err)
+	}
+	return text, nil
 }
 
 func describeImport(op *huma.Operation, registry huma.Registry) {

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -213,16 +214,26 @@ func BenchmarkPullGrant(b *testing.B) {
 		return err
 	}
 	h.must(ask())
-	b.SetParallelism(16)
+	var mu sync.Mutex
+	var took []time.Duration
+	b.SetParallelism(32)
 	b.ReportAllocs()
 	b.ResetTimer()
 	b.RunParallel(func(pb *testing.PB) {
+		var mine []time.Duration
 		for pb.Next() {
+			began := time.Now()
 			if err := ask(); err != nil {
 				b.Error(err)
 				return
 			}
+			mine = append(mine, time.Since(began))
 		}
+		mu.Lock()
+		defer mu.Unlock()
+		took = append(took, mine...)
 	})
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "grants/s")
+	slices.Sort(took)
+	b.ReportMetric(float64(took[len(took)*99/100].Microseconds())/1000, "p99-ms")
 }
