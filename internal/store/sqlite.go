@@ -86,7 +86,7 @@ func claimFile(path string) error {
 // openWrites opens the one connection that writes. SQLite has one writer at a
 // time anyway, and a queue of our own is fair where its lock is not.
 func openWrites(path string) (*sql.DB, error) {
-	db, err := sql.Open("sqlite", source(path, writePragmas()))
+	db, err := sql.Open("sqlite", fileURL(path, writePragmas()))
 	if err != nil {
 		return nil, fmt.Errorf("opening the database: %w", err)
 	}
@@ -97,7 +97,7 @@ func openWrites(path string) (*sql.DB, error) {
 // openReads opens the connections that read. They are kept, since what is
 // prepared on them goes with them.
 func openReads(path string) (*sql.DB, error) {
-	db, err := sql.Open("sqlite", source(path, readPragmas()))
+	db, err := sql.Open("sqlite", fileURL(path, readPragmas()))
 	if err != nil {
 		return nil, fmt.Errorf("opening the database: %w", err)
 	}
@@ -130,9 +130,9 @@ func commonPragmas() []string {
 	}
 }
 
-// source is the driver's name of the file with those settings, whatever
+// fileURL is the driver's name of the file with those settings, whatever
 // characters are in the path.
-func source(path string, pragmas []string) string {
+func fileURL(path string, pragmas []string) string {
 	file := url.URL{Scheme: "file", Path: path, RawQuery: url.Values{"_pragma": pragmas}.Encode()}
 	return file.String()
 }

@@ -1,0 +1,77 @@
+package storetest
+
+import (
+	"fmt"
+
+	"fairlead.dev/fairlead/internal/audit"
+)
+
+var trail = []sentence{
+	{"events come back newest first, as they were written", func(h *house) {
+		first, second := event(audit.GrantIssue, "one"), event(audit.GrantIssue, "two")
+		second.OrganizationID, second.ExecutionID, second.Result = h.acme.ID, "e1", "unauthorized"
+		second.Details = map[string]string{"repository": "acme/train"}
+		h.check(h.Record(h.ctx, first, second))
+		h.check(h.Record(h.ctx))
+		got, count, err := h.Events(h.ctx, audit.Filter{OrganizationIDs: []int64{0, h.acme.ID}, Verb: audit.GrantIssue, Limit: 10})
+		h.check(err)
+		h.same(2, count)
+		h.same(true, got[0].ID == got[1].ID+1)
+		first.ID, second.ID = got[1].ID, got[0].ID
+		h.same([]audit.Event{second, first}, got)
+	}},
+	{"a list is bounded by organisation, verb and execution", func(h *house) {
+		for i := range 6 {
+			e := event(audit.GrantIssue, fmt.Sprint(i))
+			e.OrganizationID, e.ExecutionID = int64(i%2)*1000, fmt.Sprint("e", i%3)
+			h.check(h.Record(h.ctx, e))
+		}
+		for _, test := range []struct {
+			filter audit.Filter
+			want   int
+		}{
+			{audit.Filter{}, 0},
+			{audit.Filter{Verb: audit.GrantIssue}, 0},
+			{audit.Filter{OrganizationIDs: []int64{1000}}, 3},
+			{audit.Filter{OrganizationIDs: []int64{1000, 0}, Verb: audit.GrantIssue}, 6},
+			{audit.Filter{OrganizationIDs: []int64{1000, 0}, ExecutionID: "e2"}, 2},
+			{audit.Filter{OrganizationIDs: []int64{1000}, Verb: audit.UserCreate}, 0},
+		} {
+			test.filter.Limit = 100
+			got, count, err := h.Events(h.ctx, test.filter)
+			h.check(err)
+			h.same([]int{test.want, test.want}, []int{len(got), count})
+		}
+	}},
+	{"a page is a part of the list, with the count of all", func(h *house) {
+		for i := range 5 {
+			h.check(h.Record(h.ctx, event(audit.KeysRotate, fmt.Sprint(i))))
+		}
+		got, count, err := h.Events(h.ctx, audit.Filter{OrganizationIDs: []int64{0}, Verb: audit.KeysRotate, Limit: 2, Offset: 1})
+		h.check(err)
+		h.same(5, count)
+		h.same([]string{"3", "2"}, []string{got[0].ObjectName, got[1].ObjectName})
+	}},
+	{"what many record at once is all there, each one's in order", func(h *house) {
+		const writers, rounds = 32, 20
+		together(writers, func(i int) {
+			for round := range rounds {
+				a, b := event(audit.GrantIssue, fmt.Sprint(round, "a")), event(audit.GrantIssue, fmt.Sprint(round, "b"))
+				a.ExecutionID, b.ExecutionID = fmt.Sprint(i), fmt.Sprint(i)
+				if err := h.Record(h.ctx, a, b); err != nil {
+					h.Error(err)
+				}
+			}
+		})
+		h.restart()
+		h.same(2*writers*rounds, h.audited(audit.GrantIssue))
+		for i := range writers {
+			got, _, err := h.Events(h.ctx, audit.Filter{OrganizationIDs: []int64{0}, ExecutionID: fmt.Sprint(i), Limit: 100})
+			h.check(err)
+			for n, e := range got {
+				back := 2*rounds - 1 - n
+				h.same(fmt.Sprint(back/2, string(rune('a'+back%2))), e.ObjectName)
+			}
+		}
+	}},
+}
