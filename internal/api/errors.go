@@ -44,7 +44,7 @@ func newProblem(f *fault.Error) *problem {
 		Type: "about:blank", Status: statuses[f.Kind], Kind: string(f.Kind), Code: f.Code,
 		Detail: f.Sentence(), Message: f.Message, Hint: f.Hint,
 	}}
-	if f.Kind == fault.Exhausted && strings.HasSuffix(f.Code, "too_large") {
+	if f.Kind == fault.Exhausted && strings.HasSuffix(f.Code, "_large") {
 		p.Status = http.StatusRequestEntityTooLarge
 	}
 	p.Title = http.StatusText(p.Status)
