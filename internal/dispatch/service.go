@@ -132,9 +132,13 @@ func (s *Service) Renew(ctx context.Context, actor account.Actor, leaseID string
 func (s *Service) StopAsked(ctx context.Context, actor account.Actor, leaseID string, wait time.Duration) (bool, error) {
 	timeout := time.NewTimer(min(wait, WaitMost))
 	defer timeout.Stop()
+	e, err := s.Held(ctx, actor, leaseID)
+	if err != nil {
+		return false, err
+	}
 	for {
-		e, err := s.Held(ctx, actor, leaseID)
-		if err != nil || e.Status == execution.Stopping {
+		changed := s.config.Changed.Wait(e.ID)
+		if e, err = s.Held(ctx, actor, leaseID); err != nil || e.Status == execution.Stopping {
 			return err == nil, err
 		}
 		select {
@@ -142,7 +146,7 @@ func (s *Service) StopAsked(ctx context.Context, actor account.Actor, leaseID st
 			return false, ctx.Err()
 		case <-timeout.C:
 			return false, nil
-		case <-s.config.Changed.Wait(e.ID):
+		case <-changed:
 		}
 	}
 }
