@@ -30,11 +30,7 @@ func (d *door) pullGrant(w http.ResponseWriter, r *http.Request, v *visit) error
 	if err := decode(w, r, grantRequestMost, &request); err != nil {
 		return err
 	}
-	e, err := d.config.Dispatch.Held(r.Context(), v.actor, request.Lease)
-	if err != nil {
-		return err
-	}
-	project, err := d.config.Dispatch.Project(r.Context(), e)
+	e, project, err := d.config.Dispatch.Holding(r.Context(), v.actor, request.Lease)
 	if err != nil {
 		return err
 	}

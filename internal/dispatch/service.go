@@ -45,7 +45,10 @@ type Config struct {
 }
 
 // Service is the queue as workers see it. Safe for concurrent use.
-type Service struct{ config Config }
+type Service struct {
+	config   Config
+	holdings holdings
+}
 
 // New wires a service.
 func New(config Config) *Service {
@@ -208,9 +211,11 @@ func (s *Service) Finish(ctx context.Context, actor account.Actor, leaseID strin
 	if err := clean(lines); err != nil {
 		return err
 	}
+	s.holdings.forget(leaseID)
 	if err := s.config.Store.FinishLease(ctx, leaseID, s.config.Now(), result, lines); err != nil {
 		return lost(err, leaseID)
 	}
+	s.holdings.forget(leaseID) // also what was read while it was being ended
 	s.config.Changed.Ring(e.ID)
 	return nil
 }
@@ -232,10 +237,13 @@ func (s *Service) giveBack(ctx context.Context, e execution.Execution, why strin
 	line := func(text string) []execution.Line {
 		return []execution.Line{{Time: now, Stream: execution.StatusStream, Text: execution.CleanText(text)}}
 	}
+	stop := func() error {
+		return s.config.Store.FinishLease(ctx, e.Lease.ID, now, execution.Result{Status: execution.Stopped}, line(why))
+	}
 	var err error
 	switch {
 	case e.Status == execution.Stopping:
-		err = s.config.Store.FinishLease(ctx, e.Lease.ID, now, execution.Result{Status: execution.Stopped}, line(why))
+		err = stop()
 	case e.Lease.Attempt >= execution.AttemptsMost:
 		result := execution.Result{
 			Status: execution.Crashed, Code: "worker_lost",
@@ -244,7 +252,11 @@ func (s *Service) giveBack(ctx context.Context, e execution.Execution, why strin
 		err = s.config.Store.FinishLease(ctx, e.Lease.ID, now, result, line(why+". "+result.Message+": it is not tried again"))
 	default:
 		err = s.config.Store.RequeueLease(ctx, e.Lease.ID, line(why))
+		if fault.Is(err, fault.Conflict) { // somebody asked to stop it just now
+			err = stop()
+		}
 	}
+	s.holdings.forget(e.Lease.ID)
 	s.config.Changed.Ring(e.ID)
 	s.config.Changed.Ring(execution.QueueKey)
 	if fault.Is(err, fault.NotFound) {

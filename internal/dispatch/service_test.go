@@ -261,3 +261,31 @@ func TestALogBatchIsBoundedAndMadeValid(t *testing.T) {
 		t.Errorf("log %q", log)
 	}
 }
+
+func TestAHeldLeaseIsKnownForASecondAndAnEndedOneNotAtAll(t *testing.T) {
+	y := newYard(t)
+	y.queue()
+	held := y.take(first)
+	for range 3 {
+		e, project, err := y.dispatch.Holding(t.Context(), first, held.Lease.ID)
+		y.must(err)
+		if e.ID != held.ID || project.Name != "notes" {
+			t.Errorf("holding %s of %s", e.ID, project.Name)
+		}
+	}
+	if _, _, err := y.dispatch.Holding(t.Context(), second, held.Lease.ID); !fault.Is(err, fault.NotFound) {
+		t.Errorf("another worker got it: %v", err)
+	}
+	y.must(y.dispatch.Finish(t.Context(), first, held.Lease.ID, execution.Result{Status: execution.Complete}, nil))
+	if _, _, err := y.dispatch.Holding(t.Context(), first, held.Lease.ID); !fault.Is(err, fault.NotFound) {
+		t.Errorf("after its end: %v", err)
+	}
+	y.queue()
+	lapsing := y.take(first)
+	_, _, err := y.dispatch.Holding(t.Context(), first, lapsing.Lease.ID)
+	y.must(err)
+	y.wait(execution.LeaseLife)
+	if _, _, err := y.dispatch.Holding(t.Context(), first, lapsing.Lease.ID); !fault.Is(err, fault.NotFound) {
+		t.Errorf("after it lapsed: %v", err)
+	}
+}
