@@ -1,0 +1,39 @@
+package pull
+
+import (
+	"strconv"
+
+	"github.com/opencontainers/go-digest"
+
+	"fairlead.dev/fairlead/internal/fault"
+	"fairlead.dev/fairlead/internal/image"
+)
+
+// layerAltered is a layer whose bytes are not those that the manifest names.
+func layerAltered(ref image.Reference, layer digest.Digest, cause error) *fault.Error {
+	return fault.New(fault.Unavailable, "layer_corrupt", "layer %s of %s arrived truncated or altered, so nothing of it was kept", layer, ref).
+		WithHint("Try again; if it stays so, push the image again, or look for a proxy in between that changes what it passes on.").WithCause(cause)
+}
+
+// layerBroken is a layer that arrived as it is at the registry and is of no
+// use.
+func layerBroken(ref image.Reference, layer digest.Digest, cause error) *fault.Error {
+	return fault.New(fault.Unavailable, "layer_corrupt", "layer %s of %s does not unpack to what the image's configuration names, so nothing of it was kept", layer, ref).
+		WithHint("The image is broken at the registry: build and push it again.").WithCause(cause)
+}
+
+// imageInvalid is an image that the registry has and nobody could run.
+func imageInvalid(ref image.Reference, code, message string, args ...any) *fault.Error {
+	f := fault.New(fault.Invalid, code, message, args...)
+	f.Message = ref.String() + " " + f.Message
+	return f
+}
+
+// foreign shows a word of a manifest: quoted, and cut where it is long.
+func foreign(word string) string {
+	const most = 100
+	if len(word) > most {
+		return strconv.QuoteToASCII(word[:most]) + "…"
+	}
+	return strconv.QuoteToASCII(word)
+}

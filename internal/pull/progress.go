@@ -1,0 +1,134 @@
+package pull
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+)
+
+// Phase is what happens to a layer.
+type Phase string
+
+// The phases of a layer, in their order; Exists comes instead of all others.
+const (
+	Waiting     Phase = "waiting"     // for its turn, for another pull, or for the registry's first byte
+	Downloading Phase = "downloading" // bytes are coming
+	Downloaded  Phase = "downloaded"  // checked; waits for the layers below it
+	Unpacking   Phase = "unpacking"   // and checking what comes out
+	Done        Phase = "done"
+	Exists      Phase = "exists" // was on this worker already
+)
+
+// Progress is how far a pull is.
+type Progress struct {
+	Layers []LayerProgress // from the bottom up; empty until the manifest is read
+}
+
+// LayerProgress is how far one layer is.
+type LayerProgress struct {
+	Digest digest.Digest
+	Phase  Phase
+	Done   int64 // bytes downloaded, and while unpacking bytes read
+	Total  int64 // bytes as the registry has them
+}
+
+// Short is the digest as people are shown it: twelve characters.
+func (l LayerProgress) Short() string { return short(l.Digest) }
+
+func short(d digest.Digest) string {
+	const length = 12
+	encoded := d.Encoded()
+	return encoded[:min(length, len(encoded))]
+}
+
+// board is where the layers' states are written down and read from, by the
+// progress callback while the pull runs and for the report at its end.
+type board struct {
+	now func() time.Time
+
+	mu      sync.Mutex
+	states  []LayerProgress
+	reports []LayerReport
+	changed bool
+}
+
+func (b *board) start(states []LayerProgress) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.states = states
+	b.reports = make([]LayerReport, len(states))
+	for i, state := range states {
+		b.reports[i] = LayerReport{Digest: state.Digest, Size: state.Total, Existed: true}
+	}
+	b.changed = true
+}
+
+// enter moves a layer to a phase.
+func (b *board) enter(layer int, phase Phase) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	state := &b.states[layer]
+	state.Phase = phase
+	switch phase {
+	case Unpacking:
+		state.Done = 0
+	case Downloaded, Done, Exists:
+		state.Done = state.Total
+	}
+	b.changed = true
+}
+
+// reach sets how many bytes of a layer are done.
+func (b *board) reach(layer int, done int64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.states[layer].Done = done
+	b.changed = true
+}
+
+// report changes what is known of a layer for the report.
+func (b *board) report(layer int, change func(*LayerReport)) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	change(&b.reports[layer])
+}
+
+func (b *board) layers() []LayerReport {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return slices.Clone(b.reports)
+}
+
+// take is the present state, if it changed since the last time.
+func (b *board) take() (Progress, bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !b.changed {
+		return Progress{}, false
+	}
+	b.changed = false
+	return Progress{Layers: slices.Clone(b.states)}, true
+}
+
+// tell calls tell with each new state, at most once in every, until ctx ends,
+// and then once more with the last one.
+func (b *board) tell(ctx context.Context, every time.Duration, tell func(Progress)) {
+	ticker := time.NewTicker(every)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			if last, changed := b.take(); changed {
+				tell(last)
+			}
+			return
+		case <-ticker.C:
+			if now, changed := b.take(); changed {
+				tell(now)
+			}
+		}
+	}
+}

@@ -1,0 +1,268 @@
+package pull
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"fairlead.dev/fairlead/internal/fault"
+	"fairlead.dev/fairlead/internal/image"
+	"fairlead.dev/fairlead/internal/oci"
+)
+
+// registry is the far side of one pull: one repository, asked with one
+// execution's authorization, with the retries that a network needs.
+type registry struct {
+	ref       image.Reference
+	route     *oci.Route
+	client    *oci.Client
+	http      *http.Client
+	wait      time.Duration // before the first retry
+	now       func() time.Time
+	authorize AuthorizeFunc
+
+	renewing sync.Mutex
+	token    atomic.Int64 // nanoseconds spent in authorize
+}
+
+func newRegistry(request Request, config Config) *registry {
+	return &registry{
+		ref:       request.Image,
+		route:     request.Route,
+		client:    oci.NewClient(request.Route),
+		http:      &http.Client{Transport: request.Route},
+		wait:      config.RetryWait,
+		now:       config.Now,
+		authorize: request.Authorize,
+	}
+}
+
+// tries is how often a small request is made before its error stands.
+const tries = 3
+
+// resolve asks what the image is now, with one HEAD request.
+func (r *registry) resolve(ctx context.Context) (found ocispec.Descriptor, err error) {
+	err = r.try(ctx, func(authorization oci.Authorization) error {
+		found, err = r.client.ResolveManifest(ctx, r.ref, authorization)
+		return err
+	})
+	return found, err
+}
+
+// manifest fetches a manifest by its digest.
+func (r *registry) manifest(ctx context.Context, d ocispec.Descriptor) (found ocispec.Descriptor, body []byte, err error) {
+	err = r.try(ctx, func(authorization oci.Authorization) error {
+		found, body, err = r.client.Manifest(ctx, r.ref.WithDigest(d.Digest), authorization)
+		return err
+	})
+	return found, body, err
+}
+
+// small fetches a blob that fits into memory and checks it.
+func (r *registry) small(ctx context.Context, d ocispec.Descriptor) (body []byte, err error) {
+	err = r.try(ctx, func(authorization oci.Authorization) error {
+		stream, err := r.open(ctx, d, 0, authorization)
+		if err != nil {
+			return err
+		}
+		defer stream.close()
+		if body, err = io.ReadAll(io.LimitReader(stream, d.Size+1)); err != nil {
+			return oci.RedactError(err)
+		}
+		if int64(len(body)) != d.Size || d.Digest.Algorithm().FromBytes(body) != d.Digest {
+			return fault.New(fault.Unavailable, "digest_mismatch", "the configuration of %s, %s, arrived truncated or altered", r.ref, d.Digest).
+				WithHint("Try again; if it stays so, push the image again, or look for a proxy in between that changes what it passes on.")
+		}
+		return nil
+	})
+	return body, err
+}
+
+// try makes a request with the authorization of this moment: once more with a
+// fresh one if that is refused, and a few times where the failure may pass.
+func (r *registry) try(ctx context.Context, request func(oci.Authorization) error) error {
+	for n := 0; ; n++ {
+		err := r.authorized(ctx, request)
+		if err == nil || n+1 >= tries || !isPassing(err) {
+			return err
+		}
+		if err := pause(ctx, r.wait<<n); err != nil {
+			return err
+		}
+	}
+}
+
+// authorized makes a request, and makes it again with a fresh authorization if
+// the registry no longer takes the first one.
+func (r *registry) authorized(ctx context.Context, request func(oci.Authorization) error) error {
+	authorization, err := r.authorization(ctx, false)
+	if err != nil {
+		return err
+	}
+	err = request(authorization)
+	if !isRefused(err) {
+		return err
+	}
+	fresh, renewErr := r.renew(ctx, authorization)
+	switch {
+	case renewErr != nil:
+		return renewErr
+	case fresh == authorization:
+		return err
+	default:
+		return request(fresh)
+	}
+}
+
+// renew gives the authorization that came after the refused one. Layers that
+// are refused at the same time cause one renewal.
+func (r *registry) renew(ctx context.Context, refused oci.Authorization) (oci.Authorization, error) {
+	r.renewing.Lock()
+	defer r.renewing.Unlock()
+	present, err := r.authorization(ctx, false)
+	if err != nil || !sameAuthorization(present, refused) {
+		return present, err
+	}
+	fresh, err := r.authorization(ctx, true)
+	if err == nil && sameAuthorization(fresh, refused) {
+		return refused, nil
+	}
+	return fresh, err
+}
+
+func sameAuthorization(a, b oci.Authorization) bool {
+	return a.Scheme() == b.Scheme() && a.User() == b.User() && a.Secret().Equal(b.Secret())
+}
+
+func (r *registry) authorization(ctx context.Context, refused bool) (oci.Authorization, error) {
+	if r.authorize == nil {
+		return oci.Anonymous, nil
+	}
+	begin := r.now()
+	defer func() { r.token.Add(int64(r.now().Sub(begin))) }()
+	return r.authorize(ctx, refused)
+}
+
+func (r *registry) tokenTime() time.Duration { return time.Duration(r.token.Load()) }
+
+// stream is a blob's bytes from some offset on.
+type stream struct {
+	io.Reader
+	start int64 // where in the blob the first byte is
+	close func()
+}
+
+// errBlobLength is a blob that the registry says has another length than the
+// manifest does.
+var errBlobLength = errors.New("the registry's length of the blob is not the manifest's")
+
+// open asks for a blob from offset on. A registry that cannot do that answers
+// with the whole.
+func (r *registry) open(ctx context.Context, d ocispec.Descriptor, offset int64, authorization oci.Authorization) (stream, error) {
+	path := "/v2/" + r.ref.Repository() + "/blobs/" + d.Digest.String()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, r.route.URL(path).String(), http.NoBody)
+	if err != nil {
+		return stream{}, fmt.Errorf("making a request for %s: %w", path, err)
+	}
+	request.Header.Set("Accept-Encoding", "identity")
+	if offset > 0 {
+		request.Header.Set("Range", "bytes="+strconv.FormatInt(offset, 10)+"-")
+	}
+	authorization.Apply(request)
+	response, err := r.http.Do(request)
+	if err != nil {
+		return stream{}, oci.RedactError(err)
+	}
+	start, err := r.startOf(response, offset)
+	if err == nil && response.ContentLength >= 0 && start+response.ContentLength != d.Size {
+		err = fmt.Errorf("%w: %d and %d", errBlobLength, start+response.ContentLength, d.Size)
+	}
+	if err != nil {
+		_ = response.Body.Close()
+		return stream{}, err
+	}
+	return stream{Reader: response.Body, start: start, close: func() { _ = response.Body.Close() }}, nil
+}
+
+// startOf is where in the blob an answer's body begins.
+func (r *registry) startOf(response *http.Response, offset int64) (int64, error) {
+	switch response.StatusCode {
+	case http.StatusOK:
+		return 0, nil
+	case http.StatusPartialContent:
+		said, _ := strings.CutPrefix(response.Header.Get("Content-Range"), "bytes ")
+		first, _, _ := strings.Cut(said, "-")
+		if start, err := strconv.ParseInt(first, 10, 64); err == nil && start == offset {
+			return start, nil
+		}
+		return 0, fmt.Errorf("%w: another part than the one asked for", errBlobLength)
+	default:
+		return 0, oci.ReadError(response, r.ref.Repository())
+	}
+}
+
+// explain makes a fault of an error met on the way to the registry.
+func (r *registry) explain(err error) error {
+	if err == nil {
+		return nil
+	}
+	return oci.Diagnose(err, r.ref)
+}
+
+func isRefused(err error) bool {
+	answer, ok := errors.AsType[*oci.Error](err)
+	return ok && answer.Status == http.StatusUnauthorized
+}
+
+// isPassing reports whether the same request may well succeed in a moment: a
+// connection that broke, a registry that is overloaded for now. Whoever is not
+// there, not trusted or not allowed is told at once.
+func isPassing(err error) bool {
+	if _, known := errors.AsType[*fault.Error](err); known {
+		return false
+	}
+	if answer, ok := errors.AsType[*oci.Error](err); ok {
+		const longestPause = 10 * time.Second
+		if answer.Status == http.StatusTooManyRequests || answer.RetryAfter > 0 {
+			return answer.RetryAfter > 0 && answer.RetryAfter <= longestPause
+		}
+		return answer.Temporary()
+	}
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
+		errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
+}
+
+// isPassingForLayers adds what is worth waiting for once a pull is under way:
+// a registry that restarts, and a connection that hangs.
+func isPassingForLayers(err error) bool {
+	if _, known := errors.AsType[*fault.Error](err); known {
+		return false
+	}
+	if failed, ok := errors.AsType[net.Error](err); ok && failed.Timeout() {
+		return true
+	}
+	return isPassing(err) || errors.Is(err, syscall.ECONNREFUSED)
+}
+
+// pause waits, or returns the error of ctx.
+func pause(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
