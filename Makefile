@@ -1,0 +1,96 @@
+# `make help` lists what there is to make. git, go and make are enough to start.
+
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+# Go and the linter keep their caches below HOME; without one, below .tools,
+# which the go command passes over because of its dot.
+ifeq ($(strip $(HOME)),)
+export HOME := $(CURDIR)/.tools/home
+endif
+
+# The version is told by -X below; Go's own stamp would only fail where git
+# refuses a checkout that belongs to someone else.
+export GOFLAGS := $(strip $(GOFLAGS) -buildvcs=false)
+
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+export GOARCH := $(or $(GOARCH),$(shell go env GOARCH))
+
+# DEMO_SHELL is the shell of the demo's images, which the program carries.
+DEMO_SHELL := internal/demoimage/embedded/sh-linux-$(GOARCH).gz
+
+LINT_VERSION := v2.15.0
+LINT := .tools/golangci-lint-$(LINT_VERSION)/golangci-lint
+
+# What make test tests, the time for each target of make fuzz, and what make
+# bench measures: all, if nothing is named.
+PACKAGES ?= ./...
+FUZZTIME ?= 20s
+MEASURES ?=
+
+.PHONY: help
+help: ## Say what there is to make
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-18s %s\n", $$1, $$2 }' Makefile
+
+.PHONY: build
+build: $(DEMO_SHELL) ## Build bin/fairlead, one static program
+	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/fairlead ./cmd/fairlead
+
+$(DEMO_SHELL): $(filter-out %_test.go,$(wildcard internal/demoimage/shell/*.go)) go.mod
+	CGO_ENABLED=0 GOOS=linux go build -trimpath -ldflags '-s -w' -o build/sh ./internal/demoimage/shell
+	gzip -9nc build/sh >$@
+
+.PHONY: demo
+demo: prerequisites build ## Build it and take the two-minute tour (as root)
+	bin/fairlead demo $(if $(CI),--once)
+
+.PHONY: test
+test: test-prerequisites $(DEMO_SHELL) ## Run all tests with the race detector (as root)
+	go test -race -timeout 15m -p 2 $(PACKAGES)
+
+.PHONY: lint
+lint: $(LINT) $(DEMO_SHELL) ## Run go vet, gofumpt and the other linters of .golangci.yaml
+	@# Without cgo and with the flags of build, so that compiled packages are shared with it.
+	CGO_ENABLED=0 GOFLAGS='$(GOFLAGS) -trimpath' $(LINT) run
+
+.PHONY: fmt
+fmt: $(LINT) ## Format all Go files with gofumpt
+	$(LINT) fmt
+
+$(LINT):
+	CGO_ENABLED=0 GOBIN='$(CURDIR)/$(@D)' go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(LINT_VERSION)
+
+.PHONY: fuzz
+fuzz: $(DEMO_SHELL) ## Run each fuzz target for a short time (FUZZTIME=20s)
+	@grep -rEo '^func Fuzz\w+' --include='*_test.go' bench cmd internal | sort | while IFS=: read -r file func; do \
+		echo "$$file: $${func#func }"; \
+		go test -run '^$$' -fuzz "^$${func#func }$$" -fuzztime $(FUZZTIME) "./$${file%/*}"; \
+	done
+
+.PHONY: bench
+bench: prerequisites build ## Measure the real program beside its peers and limits (as root)
+	go run ./bench $(MEASURES)
+
+.PHONY: bench-index
+bench-index: ## Measure how an image's credential is found among many patterns
+	go test -run '^$$' -bench Index -benchmem ./internal/image
+
+# What a machine must have. Debian and Ubuntu get it if root asks; elsewhere one
+# sentence says what to install.
+# $(call need,IS IT THERE,PACKAGES,WHAT IT IS FOR)
+need = @{ $(1); } >/dev/null 2>&1 || { \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		echo "Installing $(2)" && export DEBIAN_FRONTEND=noninteractive && \
+		{ log=$$(apt-get update 2>&1 && apt-get install -y --no-install-recommends $(2) 2>&1) || { echo "$$log"; false; }; }; \
+	else false; fi; } || { echo "Install $(2): $(3)."; exit 1; }
+
+.PHONY: prerequisites
+prerequisites: ## Install runc if neither runc nor crun is here
+	$(call need,command -v runc || command -v crun,runc,Fairlead runs containers with runc or crun)
+
+.PHONY: test-prerequisites
+test-prerequisites: ## Install what the tests want: runc, crun, gcc and libc6-dev
+	$(call need,command -v runc && command -v crun,runc crun,the tests run containers with both)
+	$(call need,echo '#include <stdlib.h>' | $$(go env CC) -E -,gcc libc6-dev,Go's race detector needs a C compiler)
