@@ -22,6 +22,19 @@ func layerBroken(ref image.Reference, layer digest.Digest, cause error) *fault.E
 		WithHint("The image is broken at the registry: build and push it again.").WithCause(cause)
 }
 
+// layerMissing is a layer that the manifest names and the registry does not
+// have.
+func layerMissing(ref image.Reference, layer digest.Digest, cause error) *fault.Error {
+	return fault.New(fault.NotFound, "layer_missing", "%s has the manifest of %s, but not its layer %s, or not for this credential", ref.APIHost(), ref, layer).
+		WithHint("Push the image again; the registry may have cleaned up what it thought unused.").WithCause(cause)
+}
+
+// imageTooLarge is an image whose files are more than a worker takes.
+func imageTooLarge(ref image.Reference, most int64) *fault.Error {
+	return fault.New(fault.Exhausted, "image_too_large", "%s unpacks to more than %s, the most that this worker takes", ref, size(most)).
+		WithHint("Use a smaller image; if it is meant to be so large, ask the worker's operator to raise the limit.")
+}
+
 // imageInvalid is an image that the registry has and nobody could run.
 func imageInvalid(ref image.Reference, code, message string, args ...any) *fault.Error {
 	f := fault.New(fault.Invalid, code, message, args...)

@@ -6,12 +6,15 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/containerd/containerd/v2/core/images"
 	"github.com/containerd/containerd/v2/core/leases"
 	"github.com/containerd/errdefs"
+	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"golang.org/x/sys/unix"
 )
@@ -30,6 +33,7 @@ const (
 type pulled struct {
 	name   string             // repository and digest
 	target ocispec.Descriptor // what the registry answered
+	size   int64              // Image.Size
 	lease  *leases.Lease      // holds it until it is recorded; nil: something else does
 }
 
@@ -44,6 +48,7 @@ type keeper struct {
 
 	mu      sync.Mutex
 	pending []pulled
+	used    map[string]time.Time // last uses of images by name, as far as they are known
 }
 
 func startKeeper(s *Store) *keeper {
@@ -51,6 +56,7 @@ func startKeeper(s *Store) *keeper {
 	k := &keeper{
 		store: s, cancel: cancel,
 		wake: make(chan struct{}, 1), asked: make(chan chan error), done: make(chan struct{}),
+		used: make(map[string]time.Time),
 	}
 	k.nudge() // for what a killed process left
 	go k.run(ctx)
@@ -86,8 +92,24 @@ func (k *keeper) run(ctx context.Context) {
 func (k *keeper) keep(p pulled) {
 	k.mu.Lock()
 	k.pending = append(k.pending, p)
+	k.used[p.name] = k.store.config.Now()
 	k.mu.Unlock()
 	k.nudge()
+}
+
+// lastUse is when an image was used last, and whether it was ever kept.
+func (k *keeper) lastUse(ctx context.Context, name string) (time.Time, bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if used, known := k.used[name]; known {
+		return used, true
+	}
+	record, err := k.store.records.Get(ctx, name)
+	if err != nil { // it is pulled again, and the error comes up there
+		return time.Time{}, false
+	}
+	k.used[name] = record.UpdatedAt
+	return record.UpdatedAt, true
 }
 
 // nudge has the store tidied soon.
@@ -102,10 +124,11 @@ func (k *keeper) tidy(ctx context.Context) error {
 	if err := k.record(ctx); err != nil {
 		return err
 	}
-	if _, err := k.store.db.GarbageCollect(ctx); err != nil {
+	// A collection is short, and leaves a goroutine behind when it is cancelled.
+	if _, err := k.store.db.GarbageCollect(context.WithoutCancel(ctx)); err != nil {
 		return fmt.Errorf("removing what is no longer used: %w", err)
 	}
-	return nil
+	return k.store.emptyRubbish()
 }
 
 // record makes the pending images durable and gives them a record, so that
@@ -117,7 +140,10 @@ func (k *keeper) record(ctx context.Context) error {
 	k.pending = nil
 	k.mu.Unlock()
 
-	isNew := func(p pulled) bool { return p.lease != nil }
+	isNew := func(p pulled) bool {
+		_, err := k.store.records.Get(ctx, p.name)
+		return p.lease != nil || err != nil
+	}
 	if slices.ContainsFunc(pending, isNew) {
 		if err := syncFilesystem(k.store.config.Root); err != nil {
 			return err
@@ -132,7 +158,7 @@ func (k *keeper) record(ctx context.Context) error {
 }
 
 func (k *keeper) recordOne(ctx context.Context, p pulled) error {
-	record := images.Image{Name: p.name, Target: p.target}
+	record := images.Image{Name: p.name, Target: p.target, Labels: map[string]string{sizeLabel: strconv.FormatInt(p.size, 10)}}
 	_, err := k.store.records.Create(ctx, record)
 	if errdefs.IsAlreadyExists(err) {
 		_, err = k.store.records.Update(ctx, record) // sets the time of its last use
@@ -140,7 +166,10 @@ func (k *keeper) recordOne(ctx context.Context, p pulled) error {
 	if err != nil || p.lease == nil {
 		return err
 	}
-	return k.store.leases.Delete(ctx, *p.lease)
+	if err := k.store.leases.Delete(ctx, *p.lease); err != nil && !errdefs.IsNotFound(err) { // a later pull took it over
+		return err
+	}
+	return nil
 }
 
 // syncFilesystem waits until everything written to the filesystem of path is
@@ -175,4 +204,34 @@ func (s *Store) Collect(ctx context.Context) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+}
+
+// sizeLabel holds a record's Image.Size.
+const sizeLabel = "fairlead.dev/size"
+
+// StoredImage is an image that is on this worker.
+type StoredImage struct {
+	Name    string        // repository and digest
+	Digest  digest.Digest // what the registry answered
+	Size    int64         // bytes as the registry has them
+	LastUse time.Time     // to the hour
+}
+
+// Images are the images that the store keeps, ordered by name. One that was
+// pulled this moment may be missing until Collect.
+func (s *Store) Images(ctx context.Context) ([]StoredImage, error) {
+	records, err := s.records.List(s.context(ctx))
+	if err != nil {
+		return nil, fmt.Errorf("listing the images of the store: %w", err)
+	}
+	stored := make([]StoredImage, len(records))
+	for i, record := range records {
+		size, err := strconv.ParseInt(record.Labels[sizeLabel], 10, 64)
+		if err != nil {
+			return nil, fmt.Errorf("listing the images of the store: %s: %w", record.Name, err)
+		}
+		stored[i] = StoredImage{Name: record.Name, Digest: record.Target.Digest, Size: size, LastUse: record.UpdatedAt}
+	}
+	slices.SortFunc(stored, func(a, b StoredImage) int { return strings.Compare(a.Name, b.Name) })
+	return stored, nil
 }

@@ -5,290 +5,274 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
+	"os"
 	"time"
 
 	"github.com/containerd/containerd/v2/core/content"
-	"github.com/containerd/containerd/v2/core/leases"
 	"github.com/containerd/errdefs"
+	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
-	"golang.org/x/sync/errgroup"
 
 	"fairlead.dev/fairlead/internal/oci"
 )
 
-// layerTries is how often a download that brought nothing new is taken up
-// again before its error stands.
-const layerTries = 5
+const (
+	// layerTries is how often in a row a layer may fail to bring a byte: with
+	// the default wait a registry has half a minute to restart.
+	layerTries = 7
 
-// layers fetches the missing layers side by side and unpacks each one as soon as
-// it and all below it are there. It returns how long it only waited for layers,
-// and how long it unpacked.
-func (p *puller) layers(ctx context.Context, lease leases.Lease) (waited, unpacking time.Duration, err error) {
-	present, err := p.present(ctx, lease)
-	if err != nil {
-		return 0, 0, err
-	}
-	p.startBoard(present)
-	telling, told := context.WithCancel(ctx)
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		if p.request.Progress != nil {
-			p.board.tell(telling, p.store.config.ProgressEvery, p.request.Progress)
-		}
-	}()
-	defer func() {
-		told()
-		<-done
-	}()
+	// checkDiskEvery is how many bytes are written between two looks at the
+	// disk's free space.
+	checkDiskEvery = 64 << 20
 
-	missing := p.manifest.Layers[present:]
-	var need int64
-	for _, layer := range missing {
-		need += layer.Size
-	}
-	if err := p.store.disk.mayWrite(need); len(missing) > 0 && err != nil {
-		return 0, 0, err
-	}
-	group, ctx := errgroup.WithContext(ctx)
-	slots := make(chan struct{}, p.store.config.Parallel)
-	arrived := make([]chan struct{}, len(missing))
-	for i := range missing {
-		arrived[i] = make(chan struct{})
-		group.Go(func() error {
-			slots <- struct{}{}
-			defer func() { <-slots }()
-			err := p.fetchLayer(ctx, present+i)
-			if err == nil {
-				close(arrived[i])
-			}
-			return err
-		})
-	}
-	group.Go(func() error {
-		for i := range missing {
-			begin := p.store.config.Now()
-			select {
-			case <-arrived[i]:
-			case <-ctx.Done():
-				return ctx.Err()
-			}
-			ready := p.store.config.Now()
-			waited += ready.Sub(begin)
-			if err := p.unpackLayer(ctx, present+i); err != nil {
-				return err
-			}
-			unpacking += p.store.config.Now().Sub(ready)
-		}
-		return nil
-	})
-	err = group.Wait()
-	return waited, unpacking, err
+	copyBuffer = 256 << 10
+)
+
+// errShort is a layer that ended early without an error.
+var errShort = fmt.Errorf("the layer ended early: %w", io.ErrUnexpectedEOF)
+
+// download is one layer on its way into the store.
+type download struct {
+	*puller
+	index   int
+	layer   ocispec.Descriptor
+	writer  content.Writer
+	offset  int64 // bytes that are written and part of the digest
+	resumed bool  // some of them are from an earlier pull
+
+	unchecked int64 // bytes written since the last look at the disk
 }
 
-// present is how many layers, from the bottom up, are unpacked already. They are
-// leased before they are looked for, so that none goes away afterwards.
-func (p *puller) present(ctx context.Context, lease leases.Lease) (int, error) {
-	for i := len(p.config.chain) - 1; i >= 0; i-- {
-		chain := p.config.chain[i].String()
-		resource := leases.Resource{ID: chain, Type: "snapshots/" + snapshotter}
-		if err := p.store.leases.AddResource(ctx, lease, resource); err != nil {
-			return 0, fmt.Errorf("keeping what is here: %w", err)
-		}
-		_, err := p.store.snapshots.Stat(ctx, chain)
-		if err == nil {
-			return i + 1, nil
-		}
-		if !errdefs.IsNotFound(err) {
-			return 0, fmt.Errorf("looking at what is here: %w", err)
-		}
-	}
-	return 0, nil
-}
-
-// fetchLayer gets a layer's bytes into the store, checked. What another pull
-// fetches is waited for.
-func (p *puller) fetchLayer(ctx context.Context, i int) error {
-	layer := p.manifest.Layers[i]
+// fetch brings a layer into the store, unless it is there, and checks it.
+func (p *puller) fetch(ctx context.Context, index int) error {
+	layer := p.documents.manifest.Layers[index]
 	begin := p.store.config.Now()
-	unlock, err := p.store.busy.lock(ctx, layer.Digest.String())
+	unlock, err := p.lock(ctx, "layer "+layer.Digest.String())
 	if err != nil {
 		return err
 	}
 	defer unlock()
-	f := &layerFetch{puller: p, index: i, layer: layer}
-	writer, err := content.OpenWriter(ctx, p.store.content, content.WithRef(f.ref()), content.WithDescriptor(layer))
-	if errdefs.IsAlreadyExists(err) { // and it is leased now
-		p.board.enter(i, Downloaded)
+	p.board.report(index, func(l *LayerReport) { l.Wait += p.store.config.Now().Sub(begin) })
+
+	// Another pull may have unpacked it while this one waited.
+	if held, _, err := p.hold(ctx, p.documents.configuration.chain[index]); err != nil || held {
+		return err
+	}
+	writer, err := p.store.content.Writer(ctx, content.WithRef(ingestOf(layer.Digest)), content.WithDescriptor(layer))
+	if errdefs.IsAlreadyExists(err) {
+		p.board.enter(index, Downloaded)
 		return nil
 	}
 	if err != nil {
-		return fmt.Errorf("opening layer %s: %w", layer.Digest, err)
+		return p.storing(err)
 	}
-	defer func() { _ = writer.Close() }() // what is not committed stays for the next try
-	f.writer = writer
-	p.board.report(i, func(r *LayerReport) { r.Existed = false })
-	if err := f.download(ctx); err != nil {
-		return err
+	defer func() { _ = writer.Close() }() // of no effect once it is committed
+	status, err := writer.Status()
+	if err != nil {
+		return p.storing(err)
 	}
-	f.end = p.store.config.Now()
-	p.board.report(i, func(r *LayerReport) {
-		r.begin, r.end = f.first, f.end
-		r.Wait = f.first.Sub(begin) + f.paused
-		r.Transfer = f.end.Sub(f.first) - f.paused
-	})
-	err = writer.Commit(ctx, layer.Size, layer.Digest)
-	if err == nil || errdefs.IsAlreadyExists(err) {
-		p.board.enter(i, Downloaded)
-		return nil
+	d := &download{
+		puller: p, index: index, layer: layer, writer: writer,
+		offset: status.Offset, resumed: status.Offset > 0,
 	}
-	if isDiskFull(err) {
-		return err
-	}
-	if errdefs.IsFailedPrecondition(err) {
-		return errors.Join(layerAltered(p.request.Image, layer.Digest, err), f.abort(ctx))
-	}
-	return fmt.Errorf("keeping layer %s: %w", layer.Digest, err)
+	return d.run(ctx)
 }
 
-// layerFetch is the download of one layer, over one or more connections.
-type layerFetch struct {
-	*puller
-	index  int
-	layer  ocispec.Descriptor
-	writer content.Writer
+// ingestOf names the half of a layer that is here.
+func ingestOf(layer digest.Digest) string { return "layer " + layer.String() }
 
-	first, end time.Time     // of the transfer
-	paused     time.Duration // between two connections
-}
-
-func (f *layerFetch) ref() string { return "layer-" + f.layer.Digest.String() }
-
-func (f *layerFetch) abort(ctx context.Context) error {
-	if err := f.writer.Close(); err != nil {
+func (d *download) run(ctx context.Context) error {
+	if d.offset > d.layer.Size {
+		if err := d.restart(); err != nil {
+			return err
+		}
+	}
+	if err := d.store.disk.mayWrite(d.layer.Size - d.offset); err != nil {
 		return err
 	}
-	if err := f.store.content.Abort(ctx, f.ref()); err != nil && !errdefs.IsNotFound(err) {
-		return fmt.Errorf("dropping a layer that is not what it should be: %w", err)
+	for {
+		if err := d.complete(ctx); err != nil {
+			return err
+		}
+		if d.writer.Digest() == d.layer.Digest {
+			break
+		}
+		if !d.resumed {
+			return d.discard(ctx, fmt.Errorf("its digest is %s", d.writer.Digest()))
+		}
+		// The half from an earlier pull may be what is wrong.
+		if err := d.restart(); err != nil {
+			return err
+		}
+	}
+	if err := d.writer.Commit(ctx, d.layer.Size, d.layer.Digest); err != nil && !errdefs.IsAlreadyExists(err) {
+		return d.storing(err)
+	}
+	d.board.enter(d.index, Downloaded)
+	return nil
+}
+
+// restart forgets the bytes that are there.
+func (d *download) restart() error {
+	if err := d.writer.Truncate(0); err != nil {
+		return d.storing(err)
+	}
+	d.offset, d.resumed = 0, false
+	return nil
+}
+
+// complete asks for the missing bytes until they are here, going on where the
+// last connection broke.
+func (d *download) complete(ctx context.Context) error {
+	for failures := 0; d.offset < d.layer.Size; failures++ {
+		before := d.offset
+		err := d.attempt(ctx)
+		if err == nil {
+			return nil
+		}
+		if d.offset > before {
+			failures = 0
+		}
+		if failures+1 >= layerTries || !isPassingForLayers(err) {
+			return d.explain(ctx, err)
+		}
+		d.board.report(d.index, func(l *LayerReport) { l.Retries++ })
+		begin := d.store.config.Now()
+		if err := d.registry.pause(ctx, failures, err); err != nil {
+			return err
+		}
+		d.board.report(d.index, func(l *LayerReport) { l.Wait += d.store.config.Now().Sub(begin) })
 	}
 	return nil
 }
 
-// download writes the layer's bytes, from where an earlier try came to. A
-// connection that breaks is taken up at the byte.
-func (f *layerFetch) download(ctx context.Context) error {
-	wait := f.store.config.RetryWait
-	for fruitless := 0; ; {
-		status, err := f.writer.Status()
-		if err != nil {
-			return fmt.Errorf("looking at layer %s: %w", f.layer.Digest, err)
-		}
-		if status.Offset >= f.layer.Size {
-			f.started()
-			return nil
-		}
-		before := status.Offset
-		err = f.registry.authorized(ctx, func(authorization oci.Authorization) error {
-			return f.connection(ctx, before, authorization)
-		})
-		if err == nil {
-			continue // for a registry that sent less than it said
-		}
-		if errors.Is(err, errBlobLength) {
-			return errors.Join(layerAltered(f.request.Image, f.layer.Digest, err), f.abort(ctx))
-		}
-		if status, err := f.writer.Status(); err == nil && status.Offset > before {
-			fruitless, wait = 0, f.store.config.RetryWait
-		}
-		if fruitless++; fruitless >= layerTries || ctx.Err() != nil || !(isPassingForLayers(err) || errors.Is(err, errStalled)) {
-			return err
-		}
-		f.board.report(f.index, func(r *LayerReport) { r.Retries++ })
-		begin := f.store.config.Now()
-		if err := pause(ctx, wait); err != nil {
-			return err
-		}
-		f.paused += f.store.config.Now().Sub(begin)
-		wait *= 2
-	}
-}
-
-func (f *layerFetch) started() {
-	if f.first.IsZero() {
-		f.first = f.store.config.Now()
-	}
-}
-
-// connection writes what one connection brings.
-func (f *layerFetch) connection(ctx context.Context, offset int64, authorization oci.Authorization) error {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	stalled := time.AfterFunc(f.store.config.StallTimeout, func() { cancel(errStalled) })
-	defer stalled.Stop()
-	stream, err := f.registry.open(ctx, f.layer, offset, authorization)
-	if err != nil {
-		return stallOr(ctx, err)
-	}
-	defer stream.close()
-	f.started()
-	if stream.start != offset { // it cannot send a part
-		if err := f.writer.Truncate(stream.start); err != nil {
-			return fmt.Errorf("beginning layer %s again: %w", f.layer.Digest, err)
-		}
-	}
-	f.board.enter(f.index, Downloading)
-	written := &layerWriter{fetch: f, at: stream.start, alive: func() { stalled.Reset(f.store.config.StallTimeout) }}
-	n, err := io.CopyBuffer(written, io.LimitReader(stream, f.layer.Size-stream.start), make([]byte, copyBuffer))
-	f.board.report(f.index, func(r *LayerReport) { r.Fetched += n })
+// explain makes a fault of what a download failed by for good.
+func (d *download) explain(ctx context.Context, err error) error {
+	answer, answered := errors.AsType[*oci.Error](err)
 	switch {
-	case written.err != nil:
-		return written.err
-	case err != nil:
-		return stallOr(ctx, oci.RedactError(err))
-	case stream.start+n < f.layer.Size:
-		return io.ErrUnexpectedEOF
+	case errors.Is(err, errBlobLength), errors.Is(err, errShort),
+		answered && answer.Status == http.StatusRequestedRangeNotSatisfiable:
+		return d.discard(ctx, err)
+	case answered && answer.Status == http.StatusNotFound:
+		return layerMissing(d.request.Image, d.layer.Digest, err)
 	default:
-		return nil
+		return d.registry.explain(err)
 	}
 }
 
-// copyBuffer is large enough that the system calls cost little.
-const copyBuffer = 256 << 10
+// discard removes what arrived, since it is not what the manifest names.
+func (d *download) discard(ctx context.Context, cause error) error {
+	fault := layerAltered(d.request.Image, d.layer.Digest, cause)
+	err := errors.Join(d.writer.Close(), d.store.content.Abort(context.WithoutCancel(ctx), ingestOf(d.layer.Digest)))
+	if err != nil {
+		return fault.WithCause(errors.Join(cause, err))
+	}
+	return fault
+}
 
-// stallOr is the stall that ended a connection, or the error itself.
-func stallOr(ctx context.Context, err error) error {
-	if errors.Is(context.Cause(ctx), errStalled) {
-		return errStalled
+// attempt makes one request and copies what comes of it. A connection that
+// brings nothing for too long is an os.ErrDeadlineExceeded.
+func (d *download) attempt(ctx context.Context) error {
+	watched, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	patience := d.store.config.StallTimeout
+	stalled := time.AfterFunc(patience, func() { cancel(os.ErrDeadlineExceeded) })
+	defer stalled.Stop()
+
+	asked := d.store.config.Now()
+	waited := d.timeline.enter(waiting)
+	var from stream
+	err := d.registry.authorized(watched, func(authorization oci.Authorization) (err error) {
+		stalled.Reset(patience)
+		from, err = d.registry.open(watched, d.layer, d.offset, authorization)
+		return err
+	})
+	waited()
+	if err == nil {
+		defer from.close()
+		from.Reader = &watchedReader{from.Reader, func() { stalled.Reset(patience) }}
+		err = d.copy(from, asked)
+	}
+	if err != nil && ctx.Err() == nil && errors.Is(context.Cause(watched), os.ErrDeadlineExceeded) {
+		return fmt.Errorf("%s brought nothing for %s: %w", d.layer.Digest, patience, os.ErrDeadlineExceeded)
 	}
 	return err
 }
 
-// layerWriter writes into the store, tells how far the layer is, and looks after
-// the disk now and then.
-type layerWriter struct {
-	fetch   *layerFetch
-	at      int64
-	checked int64
-	alive   func()
-	err     error // of the disk, not of the network
+// watchedReader tells of each read that brought something.
+type watchedReader struct {
+	io.Reader
+	tell func()
 }
 
-// checkEvery is how many bytes are written between two looks at the disk.
-const checkEvery = 16 << 20
+func (w *watchedReader) Read(p []byte) (int, error) {
+	n, err := w.Reader.Read(p)
+	if n > 0 {
+		w.tell()
+	}
+	return n, err
+}
 
-func (w *layerWriter) Write(p []byte) (int, error) {
-	w.alive()
-	if w.at-w.checked >= checkEvery {
-		w.checked = w.at
-		if w.err = w.fetch.store.disk.mayWrite(0); w.err != nil {
-			return 0, w.err
+// copy writes what a stream brings, up to the layer's size.
+func (d *download) copy(from stream, asked time.Time) (err error) {
+	buffer := make([]byte, copyBuffer)
+	skip := d.offset - from.start // a registry without ranges sends all of it again
+	var begin time.Time
+	for d.offset < d.layer.Size {
+		var n int
+		n, err = from.Read(buffer[:min(int64(len(buffer)), skip+d.layer.Size-d.offset)])
+		if n > 0 && begin.IsZero() {
+			defer d.timeline.enter(transferring)()
+			begin = d.store.config.Now()
+			d.board.enter(d.index, Downloading)
+			d.board.report(d.index, func(l *LayerReport) {
+				l.Wait += begin.Sub(asked)
+				if l.begin.IsZero() {
+					l.begin = begin
+				}
+			})
+		}
+		known := int(min(skip, int64(n)))
+		skip -= int64(known)
+		if writeErr := d.write(buffer[known:n]); writeErr != nil {
+			return writeErr
+		}
+		d.board.report(d.index, func(l *LayerReport) { l.Existed = false; l.Fetched += int64(n) })
+		if err != nil {
+			break
 		}
 	}
-	n, err := w.fetch.writer.Write(p)
-	w.at += int64(n)
-	w.fetch.board.reach(w.fetch.index, w.at)
-	if err != nil {
-		w.err = fmt.Errorf("writing layer %s: %w", w.fetch.layer.Digest, err)
+	if !begin.IsZero() {
+		d.board.report(d.index, func(l *LayerReport) {
+			l.end = d.store.config.Now()
+			l.Transfer += l.end.Sub(begin)
+		})
 	}
-	return n, w.err
+	switch {
+	case d.offset == d.layer.Size:
+		return nil
+	case errors.Is(err, io.EOF):
+		return errShort
+	default:
+		return oci.RedactError(err)
+	}
+}
+
+func (d *download) write(p []byte) error {
+	if d.unchecked += int64(len(p)); d.unchecked >= checkDiskEvery {
+		d.unchecked = 0
+		if err := d.store.disk.mayWrite(d.layer.Size - d.offset); err != nil {
+			return err
+		}
+	}
+	if _, err := d.writer.Write(p); err != nil {
+		if isDiskFull(err) {
+			return d.store.disk.full(d.layer.Size-d.offset, err)
+		}
+		return fmt.Errorf("writing layer %s: %w", d.layer.Digest, err)
+	}
+	d.offset += int64(len(p))
+	d.board.reach(d.index, d.offset)
+	return nil
 }

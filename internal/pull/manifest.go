@@ -133,6 +133,9 @@ func checkDescriptor(ref image.Reference, what string, d ocispec.Descriptor, mos
 	if err := d.Digest.Validate(); err != nil {
 		return imageInvalid(ref, "manifest_invalid", "has a manifest that names %s by a digest that is none: %s", what, foreign(d.Digest.String())).WithCause(err)
 	}
+	if d.Digest.Algorithm() != digest.SHA256 {
+		return imageInvalid(ref, "digest_algorithm", "names %s by a digest of type %s, and only sha256 is supported", what, d.Digest.Algorithm())
+	}
 	if d.Size < 0 || d.Size > most {
 		return imageInvalid(ref, "manifest_invalid", "has a manifest that says %s has %d bytes, which is not between 0 and %d", what, d.Size, most)
 	}

@@ -1,71 +1,69 @@
 package pull
 
 import (
-	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
-	"github.com/containerd/containerd/v2/core/content"
 	"github.com/containerd/containerd/v2/core/leases"
-	"github.com/containerd/errdefs"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"golang.org/x/sync/errgroup"
 
 	"fairlead.dev/fairlead/internal/image"
 	"fairlead.dev/fairlead/internal/oci"
 )
 
-// AuthorizeFunc gives the authorization of this moment. refused tells that the
-// registry no longer takes the last one, so that a fresh one is wanted.
+// AuthorizeFunc gives what a request shows to the registry at this moment.
+// Refused says that the registry did not take the last one, so that a fresh
+// one is needed; giving the same again makes the registry's refusal stand. It
+// is called by several goroutines at once. Its error ends the pull and should
+// be a fault.
 type AuthorizeFunc func(ctx context.Context, refused bool) (oci.Authorization, error)
 
-// Request asks for an image.
+// Request is one execution's wish for an image. Image and Route are required.
 type Request struct {
 	Image image.Reference
+
+	// Route is the guarded way to the image's registry.
 	Route *oci.Route
 
-	// Authorize may be nil for an image that everybody may pull. It is called
-	// concurrently.
+	// Authorize gives this execution's own authorization; nil asks as anybody
+	// may.
 	Authorize AuthorizeFunc
 
-	// Resolved is called once, as soon as the digest is known; Progress whenever
-	// a layer went on, from one goroutine. Both may be nil.
+	// Resolved is called once, as soon as the registry has said what the
+	// image is now; nil: nobody asks.
 	Resolved func(digest.Digest)
+
+	// Progress is called with each new state, never twice at once and not
+	// after Pull has returned; nil: nobody asks.
 	Progress func(Progress)
 }
 
-// Labels by which the garbage collection knows what belongs together.
-// https://github.com/containerd/containerd/blob/v2.0.0/docs/garbage-collection.md
-const (
-	labelContent  = "containerd.io/gc.ref.content."
-	labelSnapshot = "containerd.io/gc.ref.snapshot." + snapshotter
-	labelRoot     = "containerd.io/gc.root"
-)
-
-// Pull gets an image onto this machine: it asks the registry what the image is
-// now, with the request's own authorization, fetches and unpacks what is
-// missing, and checks every digest. An image that is here already costs the one
-// request. Every error is a fault, and leaves nothing behind that is wrong; what
-// was fetched right is kept for the next try.
+// Pull makes an image ready to be mounted. It always asks the registry first,
+// with the request's own authorization; an image that this repository has
+// given before and that is still here costs that one HEAD request. Otherwise
+// it fetches, checks and unpacks what is missing. Two pulls that want the same
+// layer fetch and unpack it once.
+//
+// The error is a *fault.Error for everything that the image, the registry or
+// the disk is to blame for; its codes are those of oci.Diagnose and
+// manifest_invalid, manifest_schema1, not_an_image, config_invalid,
+// digest_algorithm, platform_mismatch, too_many_layers, layer_foreign,
+// layer_type, layer_missing, layer_corrupt, image_too_large and disk_full.
+// Nothing wrong is kept; what arrived whole is kept for a day, for the next
+// try to go on from, and so is the part of a layer that did arrive.
 func (s *Store) Pull(ctx context.Context, request Request) (Image, error) {
-	p := &puller{
-		store: s, request: request, registry: newRegistry(request, s.config),
-		board: &board{now: s.config.Now}, begin: s.config.Now(),
-	}
 	ctx = s.context(ctx)
-	found, err := p.registry.resolve(ctx)
-	if err != nil {
-		return Image{}, p.registry.explain(err)
+	p := &puller{
+		store: s, request: request,
+		board:    &board{now: s.config.Now},
+		timeline: &timeline{now: s.config.Now},
+		begin:    s.config.Now(),
 	}
-	p.target = found
-	if request.Resolved != nil {
-		request.Resolved(found.Digest)
-	}
-	if pulled, ok := p.warm(ctx); ok {
-		return pulled, nil
-	}
+	p.registry = newRegistry(request, s.config, p.timeline)
+	defer p.tellProgress(ctx)()
 	return p.pull(ctx)
 }
 
@@ -75,208 +73,207 @@ type puller struct {
 	request  Request
 	registry *registry
 	board    *board
+	timeline *timeline
 	begin    time.Time
 
-	target   ocispec.Descriptor // what the registry answered
-	platform ocispec.Descriptor // the manifest for this platform
-	manifest document
-	config   configuration
-	read     time.Time // when manifest and configuration had been read
-
-	unpacked int64 // bytes of files, in this pull
+	documents documents    // set once they are read
+	lease     leases.Lease // of a pull that is not warm
 }
 
-// name is what the image's record is called.
-func (p *puller) name() string {
-	return p.request.Image.Name() + "@" + p.target.Digest.String()
-}
-
-// warm is the image if it is here whole.
-func (p *puller) warm(ctx context.Context) (Image, bool) {
-	record, err := p.store.records.Get(ctx, p.name())
-	if err != nil || p.documents(ctx, p.local) != nil {
-		return Image{}, false
+// tellProgress starts telling; what it returns tells the last state and ends
+// it.
+func (p *puller) tellProgress(ctx context.Context) (stop func()) {
+	if p.request.Progress == nil {
+		return func() {}
 	}
-	if top := p.config.top(); top != "" {
-		if _, err := p.store.snapshots.Stat(ctx, top.String()); err != nil {
-			return Image{}, false
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		p.board.tell(ctx, p.store.config.ProgressEvery, p.request.Progress)
+	}()
+	return func() { cancel(); <-done }
+}
+
+func (p *puller) pull(ctx context.Context) (Image, error) {
+	target, err := p.resolve(ctx)
+	if err != nil {
+		return Image{}, err
+	}
+	if p.request.Resolved != nil {
+		p.request.Resolved(target.Digest)
+	}
+	name := p.request.Image.Name() + "@" + target.Digest.String()
+	if unpacked, warm := p.warm(ctx, name, target); warm {
+		return p.image(target, unpacked), nil
+	}
+	unpacked, err := p.cold(ctx, name, target)
+	if err != nil {
+		return Image{}, err
+	}
+	return p.image(target, unpacked), nil
+}
+
+func (p *puller) resolve(ctx context.Context) (ocispec.Descriptor, error) {
+	defer p.timeline.enter(resolving)()
+	target, err := p.registry.resolve(ctx)
+	if err != nil {
+		return target, p.registry.explain(err)
+	}
+	return target, checkDescriptor(p.request.Image, "the image", target, oci.MaxManifest)
+}
+
+// warm reports whether all of the image is here. It counts only if this very
+// repository gave it: knowing the digest of an image elsewhere gives nobody
+// that image. Whatever is missing or unreadable makes it cold, which mends it.
+func (p *puller) warm(ctx context.Context, name string, target ocispec.Descriptor) (unpacked int64, warm bool) {
+	used, known := p.store.keeper.lastUse(ctx, name)
+	if !known {
+		return 0, false
+	}
+	found, err := readDocuments(ctx, p.request.Image, p.store.config.Platform, target, shelf{p.store.content})
+	if err != nil {
+		return 0, false
+	}
+	unpacked, present, err := p.store.unpacked(ctx, found.configuration.top())
+	if err != nil || !present {
+		return 0, false
+	}
+	p.documents = found
+	p.board.start(found.states(Exists))
+	if p.store.config.Now().Sub(used) >= useResolution {
+		p.store.keeper.keep(pulled{name: name, target: target, size: found.size()})
+	}
+	return unpacked, true
+}
+
+// cold fetches and unpacks what is missing.
+func (p *puller) cold(ctx context.Context, name string, target ocispec.Descriptor) (unpacked int64, err error) {
+	leave := p.timeline.enter(resolving)
+	p.documents, err = readDocuments(ctx, p.request.Image, p.store.config.Platform, target, p.registry)
+	leave()
+	if err != nil {
+		return 0, p.registry.explain(err)
+	}
+	p.board.start(p.documents.states(Waiting))
+
+	// One pull of an image at a time: the next one finds everything done, or
+	// goes on where this one failed.
+	unlock, err := p.lock(ctx, "image "+p.documents.manifestDigest().String())
+	if err != nil {
+		return 0, err
+	}
+	defer unlock()
+	if p.lease, err = p.store.leaseFor(ctx, p.documents.manifestDigest()); err != nil {
+		return 0, err
+	}
+	ctx = leases.WithLease(ctx, p.lease.ID)
+	if err := p.store.keepDocuments(ctx, p.documents); err != nil {
+		return 0, p.storing(err)
+	}
+	if unpacked, err = p.layers(ctx); err != nil {
+		return 0, err
+	}
+	p.store.keeper.keep(pulled{name: name, target: target, size: p.documents.size(), lease: &p.lease})
+	return unpacked, nil
+}
+
+// layers fetches the layers that are missing, some at once, and unpacks them
+// one upon the other as they arrive.
+func (p *puller) layers(ctx context.Context) (unpacked int64, err error) {
+	chain := p.documents.configuration.chain
+	first := 0
+	for i := len(chain) - 1; i >= 0; i-- { // the topmost that is here holds all below it
+		held, total, err := p.hold(ctx, chain[i])
+		if err != nil {
+			return 0, err
+		}
+		if held {
+			first, unpacked = i+1, total
+			break
 		}
 	}
-	p.startBoard(len(p.manifest.Layers))
-	if p.store.config.Now().Sub(record.UpdatedAt) > useResolution {
-		p.store.keeper.keep(pulled{name: p.name(), target: p.target})
+	for i := range first {
+		p.board.enter(i, Exists)
 	}
-	return p.image(0, 0), true
+	arrived := make([]chan struct{}, len(chain))
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(p.store.config.Parallel + 1) // the unpacking and the fetching
+	for i := first; i < len(chain); i++ {
+		arrived[i] = make(chan struct{})
+	}
+	group.Go(func() error {
+		for i := first; i < len(chain); i++ {
+			select {
+			case <-arrived[i]:
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+			total, err := p.unpack(ctx, i, unpacked)
+			if err != nil {
+				return err
+			}
+			unpacked = total
+		}
+		return nil
+	})
+	for i := first; i < len(chain); i++ {
+		group.Go(func() error {
+			if err := p.fetch(ctx, i); err != nil {
+				return err
+			}
+			close(arrived[i])
+			return nil
+		})
+	}
+	err = group.Wait()
+	return unpacked, p.registry.interrupted(err)
 }
 
-// pull fetches and unpacks what is missing, under a lease that keeps it.
-func (p *puller) pull(ctx context.Context) (Image, error) {
-	lease, err := p.store.leases.Create(ctx, leases.WithRandomID(), leases.WithExpiration(leaseLifetime))
-	if err != nil {
-		return Image{}, p.failed(err)
-	}
-	ctx = leases.WithLease(ctx, lease.ID)
-	if err := p.documents(ctx, p.fetchDocument); err != nil {
-		return Image{}, p.failed(err)
-	}
-	waited, unpacking, err := p.layers(ctx, lease)
-	if err != nil {
-		return Image{}, p.failed(err)
-	}
-	// Written last, and from the bottom up: the labels of each name what it
-	// needs, and that is all there now.
-	if err := p.keepDocuments(ctx); err != nil {
-		return Image{}, p.failed(err)
-	}
-	p.store.keeper.keep(pulled{name: p.name(), target: p.target, lease: &lease})
-	return p.image(waited, unpacking), nil
+// lock waits for the right to work on something.
+func (p *puller) lock(ctx context.Context, key string) (unlock func(), err error) {
+	defer p.timeline.enter(waiting)()
+	unlock, err = p.store.busy.lock(ctx, key)
+	return unlock, p.registry.interrupted(err)
 }
 
-// failed makes a fault of an error of the registry or of the disk.
-func (p *puller) failed(err error) error {
+// storing makes a fault of an error met while writing, where the disk is full.
+func (p *puller) storing(err error) error {
 	if isDiskFull(err) {
 		return p.store.disk.full(0, err)
 	}
-	return p.registry.explain(err)
+	return fmt.Errorf("keeping a part of %s: %w", p.request.Image, err)
 }
 
-// readDocument reads a manifest or a configuration by its descriptor.
-type readDocument func(ctx context.Context, d ocispec.Descriptor, isManifest bool) (mediaType string, body []byte, err error)
-
-// documents reads the manifest for this platform and its configuration.
-func (p *puller) documents(ctx context.Context, read readDocument) error {
-	ref := p.request.Image
-	p.platform = p.target
-	for depth := 0; ; depth++ {
-		mediaType, body, err := read(ctx, p.platform, true)
-		if err != nil {
-			return err
-		}
-		if p.manifest, err = parseDocument(ref, mediaType, body); err != nil {
-			return err
-		}
-		if !p.manifest.isIndex() {
-			break
-		}
-		if depth == maxIndexes {
-			return imageInvalid(ref, "manifest_invalid", "has an index inside an index, more than %d deep", maxIndexes)
-		}
-		if p.platform, err = p.manifest.choose(ref, p.store.config.Platform); err != nil {
-			return err
-		}
-	}
-	_, body, err := read(ctx, p.manifest.Config, false)
-	if err != nil {
-		return err
-	}
-	p.config, err = parseConfiguration(ref, p.manifest, p.store.config.Platform, body)
-	p.read = p.store.config.Now()
-	return err
-}
-
-// local reads what is in the store.
-func (p *puller) local(ctx context.Context, d ocispec.Descriptor, _ bool) (string, []byte, error) {
-	const most = maxConfig
-	info, err := p.store.content.Info(ctx, d.Digest)
-	if err != nil {
-		return "", nil, err
-	}
-	if info.Size > most {
-		return "", nil, fmt.Errorf("%s has %d bytes", d.Digest, info.Size)
-	}
-	d.Size = info.Size
-	body, err := content.ReadBlob(ctx, p.store.content, d)
-	return d.MediaType, body, err
-}
-
-// fetchDocument reads what is in the store, or else asks the registry.
-func (p *puller) fetchDocument(ctx context.Context, d ocispec.Descriptor, isManifest bool) (string, []byte, error) {
-	if mediaType, body, err := p.local(ctx, d, isManifest); err == nil {
-		return mediaType, body, nil
-	}
-	if isManifest {
-		found, body, err := p.registry.manifest(ctx, d)
-		return found.MediaType, body, err
-	}
-	body, err := p.registry.small(ctx, d)
-	return d.MediaType, body, err
-}
-
-// keepDocuments writes configuration, manifest and index into the store. They
-// are small, so that they are read again rather than carried along.
-func (p *puller) keepDocuments(ctx context.Context) error {
-	snapshot := map[string]string{}
-	if top := p.config.top(); top != "" {
-		snapshot[labelSnapshot] = top.String()
-	}
-	if err := p.keepDocument(ctx, p.manifest.Config, false, snapshot); err != nil {
-		return err
-	}
-	err := p.keepDocument(ctx, p.platform, true, map[string]string{labelContent + "config": p.manifest.Config.Digest.String()})
-	if err != nil || p.platform.Digest == p.target.Digest {
-		return err
-	}
-	// An index inside an index is not kept: such an image is read again from
-	// the registry, which is rare and right.
-	return p.keepDocument(ctx, p.target, true, map[string]string{labelContent + "m.0": p.platform.Digest.String()})
-}
-
-func (p *puller) keepDocument(ctx context.Context, d ocispec.Descriptor, isManifest bool, labels map[string]string) error {
-	_, body, err := p.fetchDocument(ctx, d, isManifest)
-	if err != nil {
-		return err
-	}
-	d.Size = int64(len(body))
-	err = content.WriteBlob(ctx, p.store.content, "document-"+d.Digest.String(), bytes.NewReader(body), d, content.WithLabels(labels))
-	if err != nil && !errdefs.IsAlreadyExists(err) {
-		return fmt.Errorf("keeping %s: %w", d.Digest, err)
-	}
-	return nil
-}
-
-// startBoard tells of the layers, of which the first existing ones are here.
-func (p *puller) startBoard(existing int) {
-	states := make([]LayerProgress, len(p.manifest.Layers))
-	for i, layer := range p.manifest.Layers {
-		states[i] = LayerProgress{Digest: layer.Digest, Total: layer.Size, Phase: Waiting}
-		if i < existing {
-			states[i].Phase, states[i].Done = Exists, layer.Size
-		}
-	}
-	p.board.start(states)
-}
-
-// image is what the pull came to. waited is the time that nothing was done but
-// wait for layers to come, unpacking what it took to unpack them.
-func (p *puller) image(waited, unpacking time.Duration) Image {
-	layers := p.board.layers()
-	report := Report{
-		Total: p.store.config.Now().Sub(p.begin), Token: p.registry.tokenTime(), Unpack: unpacking,
-		Rate: rateOf(layers), Unpacked: p.unpacked, Layers: layers,
-	}
-	report.Manifest = max(0, p.read.Sub(p.begin)-report.Token)
-	var waits, transfers time.Duration
-	for _, layer := range layers {
-		report.Fetched += layer.Fetched
-		waits += layer.Wait
-		transfers += layer.Transfer
-	}
-	if sum := waits + transfers; sum > 0 {
-		report.Wait = time.Duration(float64(waited) * float64(waits) / float64(sum))
-	}
-	report.Transfer = waited - report.Wait
-	report.Size = p.target.Size + p.manifest.Config.Size
-	if p.platform.Digest != p.target.Digest {
-		report.Size += p.platform.Size
-	}
-	for _, layer := range p.manifest.Layers {
-		report.Size += layer.Size
-	}
+// image is the answer to the request.
+func (p *puller) image(target ocispec.Descriptor, unpacked int64) Image {
 	return Image{
-		Reference: p.request.Image, Digest: p.target.Digest, ManifestDigest: p.platform.Digest,
-		Config: p.config.Image, Size: report.Size, Unpacked: p.unpacked, Report: report, chain: p.config.top(),
+		Reference:      p.request.Image,
+		Digest:         target.Digest,
+		ManifestDigest: p.documents.manifestDigest(),
+		Config:         p.documents.configuration.Image,
+		Size:           p.documents.size(),
+		Unpacked:       unpacked,
+		Report:         p.report(),
+		chain:          p.documents.configuration.top(),
 	}
 }
 
-// errStalled is a download that brings nothing any more.
-var errStalled = errors.New("the registry sends nothing any more")
+func (p *puller) report() Report {
+	r := Report{
+		Total:    p.store.config.Now().Sub(p.begin),
+		Token:    p.timeline.of(authorizing),
+		Manifest: p.timeline.of(resolving),
+		Wait:     p.timeline.of(waiting),
+		Transfer: p.timeline.of(transferring),
+		Unpack:   p.timeline.of(unpacking),
+		Size:     p.documents.size(),
+		Layers:   p.board.layers(),
+	}
+	r.Rate = rateOf(r.Layers)
+	for _, layer := range r.Layers {
+		r.Fetched += layer.Fetched
+		r.Unpacked += layer.Unpacked
+	}
+	return r
+}

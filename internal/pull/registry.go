@@ -10,7 +10,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -29,22 +28,22 @@ type registry struct {
 	client    *oci.Client
 	http      *http.Client
 	wait      time.Duration // before the first retry
-	now       func() time.Time
 	authorize AuthorizeFunc
 
+	timeline *timeline
+
 	renewing sync.Mutex
-	token    atomic.Int64 // nanoseconds spent in authorize
 }
 
-func newRegistry(request Request, config Config) *registry {
+func newRegistry(request Request, config Config, timeline *timeline) *registry {
 	return &registry{
 		ref:       request.Image,
 		route:     request.Route,
 		client:    oci.NewClient(request.Route),
 		http:      &http.Client{Transport: request.Route},
 		wait:      config.RetryWait,
-		now:       config.Now,
 		authorize: request.Authorize,
+		timeline:  timeline,
 	}
 }
 
@@ -97,7 +96,7 @@ func (r *registry) try(ctx context.Context, request func(oci.Authorization) erro
 		if err == nil || n+1 >= tries || !isPassing(err) {
 			return err
 		}
-		if err := pause(ctx, r.wait<<n); err != nil {
+		if err := r.pause(ctx, n, err); err != nil {
 			return err
 		}
 	}
@@ -118,7 +117,7 @@ func (r *registry) authorized(ctx context.Context, request func(oci.Authorizatio
 	switch {
 	case renewErr != nil:
 		return renewErr
-	case fresh == authorization:
+	case sameAuthorization(fresh, authorization):
 		return err
 	default:
 		return request(fresh)
@@ -149,12 +148,9 @@ func (r *registry) authorization(ctx context.Context, refused bool) (oci.Authori
 	if r.authorize == nil {
 		return oci.Anonymous, nil
 	}
-	begin := r.now()
-	defer func() { r.token.Add(int64(r.now().Sub(begin))) }()
+	defer r.timeline.enter(authorizing)()
 	return r.authorize(ctx, refused)
 }
-
-func (r *registry) tokenTime() time.Duration { return time.Duration(r.token.Load()) }
 
 // stream is a blob's bytes from some offset on.
 type stream struct {
@@ -220,6 +216,14 @@ func (r *registry) explain(err error) error {
 	return oci.Diagnose(err, r.ref)
 }
 
+// interrupted makes a fault of err where it is the end of the pull's context.
+func (r *registry) interrupted(err error) error {
+	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return r.explain(err)
+	}
+	return err
+}
+
 func isRefused(err error) bool {
 	answer, ok := errors.AsType[*oci.Error](err)
 	return ok && answer.Status == http.StatusUnauthorized
@@ -255,9 +259,16 @@ func isPassingForLayers(err error) bool {
 	return isPassing(err) || errors.Is(err, syscall.ECONNREFUSED)
 }
 
-// pause waits, or returns the error of ctx.
-func pause(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
+// pause waits before the try after the nth (from 0): twice as long each time,
+// and as long as the registry asked for in its answer. The error is that of
+// ctx.
+func (r *registry) pause(ctx context.Context, n int, failure error) error {
+	wait := r.wait << n
+	if answer, ok := errors.AsType[*oci.Error](failure); ok {
+		wait = max(wait, answer.RetryAfter)
+	}
+	defer r.timeline.enter(waiting)()
+	timer := time.NewTimer(wait)
 	defer timer.Stop()
 	select {
 	case <-timer.C:

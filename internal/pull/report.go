@@ -41,6 +41,7 @@ type LayerReport struct {
 	Existed bool  // nothing was fetched
 
 	Fetched  int64
+	Unpacked int64 // bytes of its files, of this pull
 	Retries  int
 	Wait     time.Duration
 	Transfer time.Duration

@@ -128,9 +128,10 @@ type Store struct {
 	leases    leases.Manager
 	records   images.Store
 
-	busy   keyedLock // layers and chains that a pull is working on
-	keeper *keeper
-	logrus *logrus.Entry
+	busy    keyedLock // images, layers and chains that a pull is working on
+	mounted mounts
+	keeper  *keeper
+	logrus  *logrus.Entry
 }
 
 // Names inside Root and inside the metadata.
@@ -138,9 +139,13 @@ const (
 	namespace   = "fairlead"
 	snapshotter = "overlayfs"
 
-	lockFile   = "lock"
-	bootFile   = "boot"
-	rootfsDir  = "rootfs"
+	lockFile    = "lock"
+	bootFile    = "boot"
+	rootfsDir   = "rootfs"   // where root filesystems are mounted
+	writableDir = "writable" // what is written to them
+	rubbishDir  = "rubbish"  // what is to be removed of that
+	emptyDir    = "empty"    // the root filesystem of an image without layers
+
 	directory  = 0o700
 	secretFile = 0o600
 )
@@ -166,6 +171,9 @@ func Open(config Config) (_ *Store, err error) {
 		return nil, err
 	}
 	if err := s.openDatabases(); err != nil {
+		return nil, fmt.Errorf("opening the image store in %s: %w", config.Root, err)
+	}
+	if err := s.findMounted(); err != nil {
 		return nil, fmt.Errorf("opening the image store in %s: %w", config.Root, err)
 	}
 	ctx := s.context(context.Background())
@@ -209,8 +217,10 @@ func prepareRoot(root string) error {
 		return fault.New(fault.Invalid, "root_needed", "images are unpacked and mounted by root on Linux").
 			WithHint("Start the worker as root (sudo), or use the docker or kubernetes engine, which needs no root here.")
 	}
-	if err := os.MkdirAll(filepath.Join(root, rootfsDir), directory); err != nil {
-		return fmt.Errorf("making the image store: %w", err)
+	for _, dir := range []string{rootfsDir, writableDir, rubbishDir, emptyDir} {
+		if err := os.MkdirAll(filepath.Join(root, dir), directory); err != nil {
+			return fmt.Errorf("making the image store: %w", err)
+		}
 	}
 	if err := os.Chmod(root, directory); err != nil {
 		return fmt.Errorf("making the image store: %w", err)
@@ -245,7 +255,7 @@ func (s *Store) openDatabases() error {
 		return err
 	}
 	// Directories are removed by the garbage collection, outside every lock.
-	layers, err := overlay.NewSnapshotter(filepath.Join(s.config.Root, "overlay"), overlay.AsynchronousRemove)
+	layers, err := overlay.NewSnapshotter(filepath.Join(s.config.Root, "overlay"), overlay.AsynchronousRemove, overlay.WithUpperdirLabel)
 	if err != nil {
 		return err
 	}
@@ -259,6 +269,7 @@ func (s *Store) openDatabases() error {
 		return err
 	}
 	s.db = metadata.NewDB(s.bolt, blobs, map[string]snapshots.Snapshotter{snapshotter: layers})
+	s.db.RegisterCollectibleResource(mountResource, &s.mounted)
 	if err := s.db.Init(s.context(context.Background())); err != nil {
 		return err
 	}

@@ -1,168 +1,266 @@
 package pull
 
 import (
+	"archive/tar"
+	"bufio"
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
+	"strings"
 	"syscall"
 
 	"github.com/containerd/containerd/v2/core/content"
+	"github.com/containerd/containerd/v2/core/leases"
 	"github.com/containerd/containerd/v2/core/mount"
+	"github.com/containerd/containerd/v2/core/snapshots"
 	"github.com/containerd/containerd/v2/pkg/archive"
-	"github.com/containerd/containerd/v2/pkg/archive/compression"
 	"github.com/containerd/errdefs"
 	"github.com/opencontainers/go-digest"
 
 	"fairlead.dev/fairlead/internal/fault"
+	"fairlead.dev/fairlead/internal/image"
 )
 
-// unpackPrefix begins the keys of snapshots that are being unpacked into.
-const unpackPrefix = "unpack-"
+const (
+	// unpackPrefix begins the names of snapshots that are being unpacked into.
+	unpackPrefix = "unpack "
 
-// unpackLayer makes a snapshot of a fetched layer on top of those below it. Of
-// two pulls that want the same one, one unpacks it.
-func (p *puller) unpackLayer(ctx context.Context, i int) error {
-	chain := p.config.chain[i].String()
-	unlock, err := p.store.busy.lock(ctx, "unpack "+chain)
+	// unpackedLabel holds the bytes of a snapshot's files with those below it.
+	unpackedLabel = "fairlead.dev/unpacked"
+)
+
+// unpacked reports whether a snapshot is there, and the bytes of its files
+// with those below it. The snapshot of no layer, "", always is.
+func (s *Store) unpacked(ctx context.Context, chain digest.Digest) (bytes int64, present bool, err error) {
+	if chain == "" {
+		return 0, true, nil
+	}
+	info, err := s.snapshots.Stat(ctx, chain.String())
+	if errdefs.IsNotFound(err) {
+		return 0, false, nil
+	}
 	if err != nil {
-		return err
+		return 0, false, fmt.Errorf("looking for %s: %w", chain, err)
+	}
+	bytes, err = strconv.ParseInt(info.Labels[unpackedLabel], 10, 64)
+	return bytes, err == nil, err
+}
+
+// hold reports whether a snapshot is there, and if so has the pull's lease
+// keep it.
+func (p *puller) hold(ctx context.Context, chain digest.Digest) (held bool, bytes int64, err error) {
+	if _, present, err := p.store.unpacked(ctx, chain); err != nil || !present {
+		return false, 0, err
+	}
+	snapshot := leases.Resource{ID: chain.String(), Type: "snapshots/" + snapshotter}
+	if err := p.store.leases.AddResource(ctx, p.lease, snapshot); err != nil {
+		return false, 0, p.storing(err)
+	}
+	bytes, held, err = p.store.unpacked(ctx, chain) // a collection may have been faster than the lease
+	return held, bytes, err
+}
+
+// unpack makes the snapshot of a layer upon those below it, whose files have
+// below bytes, and returns the bytes of all of them. What comes out must be
+// what the configuration names.
+func (p *puller) unpack(ctx context.Context, index int, below int64) (total int64, err error) {
+	configuration := p.documents.configuration
+	chain := configuration.chain[index]
+	unlock, err := p.lock(ctx, "chain "+chain.String())
+	if err != nil {
+		return 0, err
 	}
 	defer unlock()
+	held, total, err := p.hold(ctx, chain)
+	if err != nil || held {
+		p.board.enter(index, Done)
+		return total, err
+	}
+
+	defer p.timeline.enter(unpacking)()
+	p.board.enter(index, Unpacking)
 	begin := p.store.config.Now()
-	p.board.enter(i, Unpacking)
-	if _, err := p.store.snapshots.Stat(ctx, chain); err != nil {
-		if !errdefs.IsNotFound(err) {
-			return fmt.Errorf("looking at layer %s: %w", chain, err)
-		}
-		if err := p.unpackNew(ctx, i, chain); err != nil {
-			return err
-		}
-	}
-	p.board.report(i, func(r *LayerReport) { r.Unpack = p.store.config.Now().Sub(begin) })
-	p.board.enter(i, Done)
-	return nil
-}
-
-func (p *puller) unpackNew(ctx context.Context, i int, chain string) error {
 	parent := ""
-	if i > 0 {
-		parent = p.config.chain[i-1].String()
+	if index > 0 {
+		parent = configuration.chain[index-1].String()
 	}
-	key := unpackPrefix + rand.Text()
+	key := unpackPrefix + chain.String()
+	mounts, err := p.prepare(ctx, key, parent)
+	if err != nil {
+		return 0, p.storing(err)
+	}
+	files, err := p.apply(ctx, index, mounts, below)
+	if err == nil {
+		label := snapshots.WithLabels(map[string]string{unpackedLabel: strconv.FormatInt(below+files, 10)})
+		if err = p.store.snapshots.Commit(ctx, chain.String(), key, label); err != nil {
+			err = p.storing(err)
+		}
+	}
+	if err != nil {
+		if removeErr := p.store.snapshots.Remove(context.WithoutCancel(ctx), key); removeErr != nil {
+			p.store.config.Logger.Warn("a half unpacked layer stays until the store is opened again", "layer", key, "error", removeErr)
+		}
+		p.store.keeper.nudge() // its files are removed by the garbage collection
+		return 0, err
+	}
+	p.board.report(index, func(l *LayerReport) { l.Unpack, l.Unpacked = p.store.config.Now().Sub(begin), files })
+	p.board.enter(index, Done)
+	return below + files, nil
+}
+
+// prepare makes a snapshot to unpack into, in place of one that a failure
+// left.
+func (p *puller) prepare(ctx context.Context, key, parent string) ([]mount.Mount, error) {
 	mounts, err := p.store.snapshots.Prepare(ctx, key, parent)
-	if err != nil {
-		return fmt.Errorf("preparing layer %s: %w", chain, err)
+	if !errdefs.IsAlreadyExists(err) {
+		return mounts, err
 	}
-	err = mount.WithTempMount(ctx, mounts, func(root string) error { return p.apply(ctx, i, root) })
-	if err == nil {
-		err = p.store.snapshots.Commit(ctx, chain, key)
-		if errdefs.IsAlreadyExists(err) {
-			err = nil
-		}
+	if err := p.store.snapshots.Remove(ctx, key); err != nil {
+		return nil, err
 	}
-	if err != nil {
-		return errors.Join(err, ignoreNotFound(p.store.snapshots.Remove(context.WithoutCancel(ctx), key)))
-	}
-	return nil
+	return p.store.snapshots.Prepare(ctx, key, parent)
 }
 
-func ignoreNotFound(err error) error {
-	if errdefs.IsNotFound(err) {
-		return nil
+// apply unpacks a layer into the directory behind mounts and returns the bytes
+// of its files.
+func (p *puller) apply(ctx context.Context, index int, mounts []mount.Mount, below int64) (files int64, err error) {
+	layer := p.documents.manifest.Layers[index]
+	compressed, err := p.store.content.ReaderAt(ctx, layer)
+	if err != nil {
+		return 0, p.storing(err)
 	}
-	return err
+	defer func() { _ = compressed.Close() }() // only read
+	counted := &countingReader{reader: content.NewReader(compressed), tell: func(n int64) { p.board.reach(index, n) }}
+	plain, err := decompress(bufio.NewReaderSize(counted, copyBuffer))
+	if err != nil {
+		return 0, layerBroken(p.request.Image, layer.Digest, err)
+	}
+	defer plain.Close()
+
+	want := p.documents.configuration.RootFS.DiffIDs[index]
+	digester := want.Algorithm().Digester()
+	bound := &bound{ref: p.request.Image, most: p.store.config.MaxUnpacked, below: below, disk: p.store.disk, archive: plain}
+	stream := io.TeeReader(bound, digester.Hash())
+	root, options, err := destination(mounts)
+	if err != nil {
+		return 0, err
+	}
+	if _, err = archive.Apply(ctx, root, stream, append(options, archive.WithFilter(bound.admit))...); err == nil {
+		_, err = io.Copy(io.Discard, stream) // padding, which the digest is of too
+	}
+	if err != nil {
+		return 0, p.unpackFailed(ctx, layer.Digest, err)
+	}
+	if got := digester.Digest(); got != want {
+		return 0, layerBroken(p.request.Image, layer.Digest, fmt.Errorf("it unpacks to %s, not to %s", got, want))
+	}
+	return bound.files, nil
 }
 
-// apply unpacks a layer into root and checks that what came out is what the
-// image's configuration names.
-func (p *puller) apply(ctx context.Context, i int, root string) error {
-	layer := p.manifest.Layers[i]
-	blob, err := p.store.content.ReaderAt(ctx, layer)
-	if err != nil {
-		return fmt.Errorf("reading layer %s: %w", layer.Digest, err)
-	}
-	defer func() { _ = blob.Close() }() // only read
-	compressed := &countingReader{r: content.NewReader(blob), tell: func(n int64) { p.board.reach(i, n) }}
-	stream, err := compression.DecompressStream(compressed)
-	if err != nil {
-		return layerBroken(p.request.Image, layer.Digest, err)
-	}
-	defer func() { _ = stream.Close() }() // only read
-	want := p.config.RootFS.DiffIDs[i]
-	bounded := &boundedReader{r: stream, puller: p, digester: want.Algorithm().Digester()}
-	_, err = archive.Apply(ctx, root, bounded)
-	if err == nil {
-		_, err = io.Copy(io.Discard, bounded) // the padding is part of the digest
-	}
-	switch {
-	case bounded.refused != nil:
-		return bounded.refused
-	case ctx.Err() != nil:
-		return ctx.Err()
-	case isDiskFull(err):
+// unpackFailed tells the ends of an unpacking apart: ours, the machine's, and
+// the layer's own fault.
+func (p *puller) unpackFailed(ctx context.Context, layer digest.Digest, err error) error {
+	if _, known := errors.AsType[*fault.Error](err); known {
 		return err
-	case isOfSystem(err):
-		return fmt.Errorf("unpacking layer %s: %w", layer.Digest, err)
-	case err != nil:
-		return layerBroken(p.request.Image, layer.Digest, err)
-	case bounded.digester.Digest() != want:
-		return layerBroken(p.request.Image, layer.Digest, fmt.Errorf("it unpacks to %s, not %s", bounded.digester.Digest(), want))
-	default:
-		return nil
 	}
-}
-
-// isOfSystem reports whether this machine is to blame, and not the layer. A name
-// that no filesystem takes is the layer's.
-func isOfSystem(err error) bool {
-	number, ok := errors.AsType[syscall.Errno](err)
-	return ok && number != syscall.ENAMETOOLONG && number != syscall.EINVAL && number != syscall.ENOTDIR && number != syscall.EEXIST
-}
-
-// countingReader tells how much was read.
-type countingReader struct {
-	r    io.Reader
-	n    int64
-	tell func(int64)
-}
-
-func (c *countingReader) Read(b []byte) (int, error) {
-	n, err := c.r.Read(b)
-	c.n += int64(n)
-	c.tell(c.n)
-	return n, err
-}
-
-// boundedReader hashes what is unpacked, and refuses to go on where it is too
-// much for the image or for the disk.
-type boundedReader struct {
-	r        io.Reader
-	puller   *puller
-	digester digest.Digester
-	checked  int64
-	refused  error
-}
-
-func (b *boundedReader) Read(buffer []byte) (int, error) {
-	if b.refused != nil {
-		return 0, b.refused
+	if ctx.Err() != nil {
+		return ctx.Err()
 	}
-	n, err := b.r.Read(buffer)
-	_, _ = b.digester.Hash().Write(buffer[:n]) // a hash takes everything
-	p := b.puller
-	p.unpacked += int64(n)
-	if most := p.store.config.MaxUnpacked; p.unpacked > most {
-		b.refused = fault.New(fault.Exhausted, "image_too_large", "%s unpacks to more than %s, which is the most for one image here", p.request.Image, size(most)).
-			WithHint("Use a smaller image, or have the worker's operator raise the limit.")
-		return 0, b.refused
+	if isDiskFull(err) {
+		return p.store.disk.full(0, err)
 	}
-	if p.unpacked-b.checked >= checkEvery {
-		b.checked = p.unpacked
-		if b.refused = p.store.disk.mayWrite(0); b.refused != nil {
-			return 0, b.refused
+	for _, machine := range []error{syscall.EIO, syscall.EROFS, syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM} {
+		if errors.Is(err, machine) {
+			return p.storing(err)
 		}
 	}
+	return layerBroken(p.request.Image, layer, err)
+}
+
+// destination is the directory that a snapshot's own files are in, and how a
+// layer is put there: without mounting anything, with whiteouts as overlayfs
+// has them, and with the parents' directories as models.
+func destination(mounts []mount.Mount) (root string, options []archive.ApplyOpt, err error) {
+	if len(mounts) != 1 {
+		return "", nil, fmt.Errorf("a snapshot of %d mounts instead of one", len(mounts))
+	}
+	if mounts[0].Type == "bind" { // the bottom layer, where nothing can be whited out
+		return mounts[0].Source, nil, nil
+	}
+	options = []archive.ApplyOpt{archive.WithConvertWhiteout(archive.OverlayConvertWhiteout)}
+	for _, option := range mounts[0].Options {
+		if upper, ok := strings.CutPrefix(option, "upperdir="); ok {
+			root = upper
+		}
+		if lower, ok := strings.CutPrefix(option, "lowerdir="); ok {
+			options = append(options, archive.WithParents(strings.Split(lower, ":")))
+		}
+	}
+	if root == "" {
+		return "", nil, fmt.Errorf("a snapshot without a directory of its own: %v", mounts[0].Options)
+	}
+	return root, options, nil
+}
+
+// countingReader tells how many bytes were read so far.
+type countingReader struct {
+	reader io.Reader
+	done   int64
+	tell   func(done int64)
+}
+
+func (c *countingReader) Read(p []byte) (int, error) {
+	n, err := c.reader.Read(p)
+	c.done += int64(n)
+	c.tell(c.done)
 	return n, err
+}
+
+// bound stops an archive that grows beyond what an image may have, or what the
+// disk has room for, before it is written.
+type bound struct {
+	ref     image.Reference
+	most    int64
+	below   int64 // bytes of the layers below
+	disk    disk
+	archive io.Reader
+
+	read      int64 // bytes of the archive
+	files     int64 // bytes of the files in it, which may be more: some are mostly holes
+	unchecked int64 // bytes since the last look at the disk
+}
+
+func (b *bound) Read(p []byte) (int, error) {
+	n, err := b.archive.Read(p)
+	if b.read += int64(n); b.read > b.most {
+		return 0, imageTooLarge(b.ref, b.most)
+	}
+	return n, err
+}
+
+// admit is asked about each entry before it is unpacked. It takes away what
+// the kernel keeps of an overlay in extended attributes: a layer has no say in
+// how it is stacked.
+func (b *bound) admit(header *tar.Header) (bool, error) {
+	for key := range header.PAXRecords {
+		if strings.HasPrefix(key, "SCHILY.xattr.trusted.") || strings.HasPrefix(key, "SCHILY.xattr.user.overlay.") {
+			delete(header.PAXRecords, key)
+		}
+	}
+	const inode = 4096 // what the smallest file takes on most filesystems
+	need := int64(inode)
+	if header.Typeflag == tar.TypeReg {
+		if header.Size > b.most-b.below-b.files {
+			return false, imageTooLarge(b.ref, b.most)
+		}
+		b.files += header.Size
+		need += header.Size
+	}
+	if b.unchecked += need; b.unchecked < checkDiskEvery {
+		return true, nil
+	}
+	b.unchecked = 0
+	return true, b.disk.mayWrite(need)
 }
