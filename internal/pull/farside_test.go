@@ -62,7 +62,7 @@ type farSide struct {
 	intercept func(http.ResponseWriter, *http.Request) (answered bool)
 }
 
-func newFarSide(t *testing.T) *farSide {
+func newFarSide(t testing.TB) *farSide {
 	t.Helper()
 	f := &farSide{}
 	config := &configuration.Configuration{Storage: configuration.Storage{
@@ -133,7 +133,7 @@ func (f *farSide) body(r *http.Request) []byte {
 	return answer.Body.Bytes()
 }
 
-func (f *farSide) push(t *testing.T, path string, what remote.Taggable) {
+func (f *farSide) push(t testing.TB, path string, what remote.Taggable) {
 	t.Helper()
 	ref, err := name.ParseReference(strings.TrimPrefix(f.back.URL, "http://")+"/"+path, name.Insecure)
 	if err != nil {
@@ -150,7 +150,7 @@ func (f *farSide) push(t *testing.T, path string, what remote.Taggable) {
 	}
 }
 
-func (f *farSide) request(t *testing.T, path string) pull.Request {
+func (f *farSide) request(t testing.TB, path string) pull.Request {
 	t.Helper()
 	ref, err := image.ParseReference(host + "/" + path)
 	if err != nil {
@@ -160,7 +160,7 @@ func (f *farSide) request(t *testing.T, path string) pull.Request {
 }
 
 // openStore opens a store that is closed at the end of the test.
-func openStore(t *testing.T, config pull.Config) *pull.Store {
+func openStore(t testing.TB, config pull.Config) *pull.Store {
 	t.Helper()
 	if config.Root == "" {
 		config.Root = t.TempDir()
@@ -186,7 +186,7 @@ func openStore(t *testing.T, config pull.Config) *pull.Store {
 	return store
 }
 
-func mustPull(t *testing.T, store *pull.Store, request pull.Request) pull.Image {
+func mustPull(t testing.TB, store *pull.Store, request pull.Request) pull.Image {
 	t.Helper()
 	img, err := store.Pull(t.Context(), request)
 	if err != nil {
@@ -195,7 +195,7 @@ func mustPull(t *testing.T, store *pull.Store, request pull.Request) pull.Image 
 	return img
 }
 
-func mustMount(t *testing.T, store *pull.Store, img pull.Image, key string) (rootfs string) {
+func mustMount(t testing.TB, store *pull.Store, img pull.Image, key string) (rootfs string) {
 	t.Helper()
 	rootfs, err := store.Mount(t.Context(), img, key)
 	if err != nil {
@@ -204,7 +204,7 @@ func mustMount(t *testing.T, store *pull.Store, img pull.Image, key string) (roo
 	return rootfs
 }
 
-func wantFault(t *testing.T, err error, kind fault.Kind, code string) *fault.Error {
+func wantFault(t testing.TB, err error, kind fault.Kind, code string) *fault.Error {
 	t.Helper()
 	if err == nil {
 		t.Fatalf("no error, want %s", code)
@@ -218,7 +218,7 @@ func wantFault(t *testing.T, err error, kind fault.Kind, code string) *fault.Err
 
 // wantNoLayer checks that neither a layer's blob, nor a part of one, nor an
 // unpacked file is kept.
-func wantNoLayer(t *testing.T, store *pull.Store, root string) {
+func wantNoLayer(t testing.TB, store *pull.Store, root string) {
 	t.Helper()
 	if err := store.Collect(t.Context()); err != nil {
 		t.Fatal(err)
@@ -277,7 +277,7 @@ type tarEntry struct {
 	content string
 }
 
-func archiveOf(t *testing.T, entries ...tarEntry) []byte {
+func archiveOf(t testing.TB, entries ...tarEntry) []byte {
 	t.Helper()
 	var b bytes.Buffer
 	w := tar.NewWriter(&b)
@@ -296,13 +296,13 @@ func archiveOf(t *testing.T, entries ...tarEntry) []byte {
 }
 
 // layer is entries compressed by gzip.
-func layer(t *testing.T, entries ...tarEntry) testLayer {
+func layer(t testing.TB, entries ...tarEntry) testLayer {
 	t.Helper()
 	return compressedBy(t, types.OCILayer, archiveOf(t, entries...))
 }
 
 // compressedBy is an archive in the form that a media type names.
-func compressedBy(t *testing.T, mediaType types.MediaType, archive []byte) testLayer {
+func compressedBy(t testing.TB, mediaType types.MediaType, archive []byte) testLayer {
 	t.Helper()
 	var b bytes.Buffer
 	var w io.WriteCloser
@@ -334,12 +334,12 @@ func compressedBy(t *testing.T, mediaType types.MediaType, archive []byte) testL
 }
 
 // imageOf is an OCI image for this machine's kind.
-func imageOf(t *testing.T, layers ...testLayer) v1.Image {
+func imageOf(t testing.TB, layers ...testLayer) v1.Image {
 	t.Helper()
 	return imageFor(t, "amd64", layers...)
 }
 
-func imageFor(t *testing.T, architecture string, layers ...testLayer) v1.Image {
+func imageFor(t testing.TB, architecture string, layers ...testLayer) v1.Image {
 	t.Helper()
 	img := mutate.ConfigMediaType(mutate.MediaType(empty.Image, types.OCIManifestSchema1), types.OCIConfigJSON)
 	for _, l := range layers {
@@ -369,7 +369,7 @@ func noise(bytes int) string {
 }
 
 // readTree is every file below root, with its content, link target or kind.
-func readTree(t *testing.T, root string) map[string]string {
+func readTree(t testing.TB, root string) map[string]string {
 	t.Helper()
 	tree := make(map[string]string)
 	err := filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {

@@ -2,6 +2,7 @@ package pull
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -10,6 +11,7 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"golang.org/x/sync/errgroup"
 
+	"fairlead.dev/fairlead/internal/fault"
 	"fairlead.dev/fairlead/internal/image"
 	"fairlead.dev/fairlead/internal/oci"
 )
@@ -53,7 +55,8 @@ type Request struct {
 // digest_algorithm, platform_mismatch, too_many_layers, layer_foreign,
 // layer_type, layer_missing, layer_corrupt, image_too_large and disk_full.
 // Nothing wrong is kept; what arrived whole is kept for a day, for the next
-// try to go on from, and so is the part of a layer that did arrive.
+// try to go on from, and so is the part of a layer that did arrive. Of a pull
+// that filled the disk nothing is kept.
 func (s *Store) Pull(ctx context.Context, request Request) (Image, error) {
 	ctx = s.context(ctx)
 	p := &puller{
@@ -172,10 +175,19 @@ func (p *puller) cold(ctx context.Context, name string, target ocispec.Descripto
 		return 0, p.storing(err)
 	}
 	if unpacked, err = p.layers(ctx); err != nil {
-		return 0, err
+		return 0, errors.Join(err, p.makeRoom(ctx, err))
 	}
 	p.store.keeper.keep(pulled{name: name, target: target, size: p.documents.size(), lease: &p.lease})
 	return unpacked, nil
+}
+
+// makeRoom keeps nothing of a pull that failed because the disk is full.
+func (p *puller) makeRoom(ctx context.Context, failure error) error {
+	if fault.From(failure).Code != diskFull {
+		return nil
+	}
+	p.store.keeper.nudge()
+	return p.store.leases.Delete(context.WithoutCancel(ctx), p.lease)
 }
 
 // layers fetches the layers that are missing, some at once, and unpacks them

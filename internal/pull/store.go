@@ -388,16 +388,19 @@ func (d disk) mayWrite(need int64) error {
 	return nil
 }
 
+// diskFull is the code of a fault that says so.
+const diskFull = "disk_full"
+
 // full is the disk_full fault, with the figures of this moment.
 func (d disk) full(need int64, cause error) error {
 	free, inodes, err := d.free()
 	if err != nil {
 		return errors.Join(cause, err)
 	}
-	f := fault.New(fault.Exhausted, "disk_full", "the disk of the image store is full: at least %s are needed in %s, %s are free, of which %s are kept free",
+	f := fault.New(fault.Exhausted, diskFull, "the disk of the image store is full: at least %s are needed in %s, %s are free, of which %s are kept free",
 		size(need), d.root, size(free), size(d.floor))
 	if inodes == 0 {
-		f = fault.New(fault.Exhausted, "disk_full", "the filesystem of the image store, %s, cannot hold more files (%s are free)", d.root, size(free))
+		f = fault.New(fault.Exhausted, diskFull, "the filesystem of the image store, %s, cannot hold more files (%s are free)", d.root, size(free))
 	}
 	return f.WithHint("Free space on the worker's disk, give the image store a larger one, or use a smaller image.").WithCause(cause)
 }

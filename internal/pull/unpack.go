@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"strconv"
 	"strings"
 	"syscall"
@@ -99,10 +100,7 @@ func (p *puller) unpack(ctx context.Context, index int, below int64) (total int6
 		}
 	}
 	if err != nil {
-		if removeErr := p.store.snapshots.Remove(context.WithoutCancel(ctx), key); removeErr != nil {
-			p.store.config.Logger.Warn("a half unpacked layer stays until the store is opened again", "layer", key, "error", removeErr)
-		}
-		p.store.keeper.nudge() // its files are removed by the garbage collection
+		p.store.removeHalf(context.WithoutCancel(ctx), key, mounts)
 		return 0, err
 	}
 	p.board.report(index, func(l *LayerReport) { l.Unpack, l.Unpacked = p.store.config.Now().Sub(begin), files })
@@ -121,6 +119,19 @@ func (p *puller) prepare(ctx context.Context, key, parent string) ([]mount.Mount
 		return nil, err
 	}
 	return p.store.snapshots.Prepare(ctx, key, parent)
+}
+
+// removeHalf removes a snapshot that was not finished. Its files go first: where
+// the disk is full, the database has no room to note the removal before.
+func (s *Store) removeHalf(ctx context.Context, key string, mounts []mount.Mount) {
+	root, _, err := destination(mounts)
+	if err == nil {
+		err = os.RemoveAll(root)
+	}
+	if err = errors.Join(err, s.snapshots.Remove(ctx, key)); err != nil {
+		s.config.Logger.Warn("a half unpacked layer stays until the store is opened again", "layer", key, "error", err)
+	}
+	s.keeper.nudge() // the rest is removed by the garbage collection
 }
 
 // apply unpacks a layer into the directory behind mounts and returns the bytes

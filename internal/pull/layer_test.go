@@ -1,0 +1,257 @@
+package pull_test
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"fairlead.dev/fairlead/internal/fault"
+	"fairlead.dev/fairlead/internal/pull"
+)
+
+// cutAfter sends the first n bytes of an answer and breaks the connection.
+func cutAfter(w http.ResponseWriter, body []byte, n int) {
+	w.Header().Set("Content-Length", fmt.Sprint(len(body)))
+	_, _ = w.Write(body[:n])
+	_ = http.NewResponseController(w).Flush()
+	panic(http.ErrAbortHandler)
+}
+
+func TestADroppedConnectionIsTakenUpAtTheByte(t *testing.T) {
+	far := newFarSide(t)
+	l := layer(t, file("big", noise(1<<20)))
+	far.push(t, "acme/train:v1", imageOf(t, l))
+	const half = 1 << 19
+	far.between(func(w http.ResponseWriter, r *http.Request) bool {
+		if strings.Contains(r.URL.Path, l.blobPath()) && r.Header.Get("Range") == "" {
+			cutAfter(w, l.blob, half)
+		}
+		return false
+	})
+	img := mustPull(t, openStore(t, pull.Config{}), far.request(t, "acme/train:v1"))
+	path := "GET /v2/acme/train" + l.blobPath()
+	if diff := cmp.Diff([]string{path, fmt.Sprintf("%s bytes=%d-", path, half)}, far.seen(l.blobPath())); diff != "" {
+		t.Errorf("requests (-want +got):\n%s", diff)
+	}
+	if r := img.Report.Layers[0]; r.Fetched != int64(len(l.blob)) || r.Retries != 1 || r.Existed {
+		t.Errorf("report = %+v", r)
+	}
+}
+
+func TestARegistryThatSendsNoPartsIsReadAgainUpToTheByte(t *testing.T) {
+	far := newFarSide(t)
+	l := layer(t, file("big", noise(1<<18)))
+	far.push(t, "acme/train:v1", imageOf(t, l))
+	var asked atomic.Int32
+	far.between(func(w http.ResponseWriter, r *http.Request) bool {
+		if !strings.Contains(r.URL.Path, l.blobPath()) {
+			return false
+		}
+		if asked.Add(1) == 1 {
+			cutAfter(w, l.blob, 1<<16)
+		}
+		_, _ = w.Write(l.blob)
+		return true
+	})
+	mustPull(t, openStore(t, pull.Config{}), far.request(t, "acme/train:v1"))
+}
+
+func TestADownloadThatHangsIsTakenUpAgain(t *testing.T) {
+	far := newFarSide(t)
+	l := layer(t, file("big", noise(1<<18)))
+	far.push(t, "acme/train:v1", imageOf(t, l))
+	far.between(func(w http.ResponseWriter, r *http.Request) bool {
+		if strings.Contains(r.URL.Path, l.blobPath()) && r.Header.Get("Range") == "" {
+			w.Header().Set("Content-Length", fmt.Sprint(len(l.blob)))
+			_, _ = w.Write(l.blob[:1<<16])
+			_ = http.NewResponseController(w).Flush()
+			<-r.Context().Done()
+			return true
+		}
+		return false
+	})
+	img := mustPull(t, openStore(t, pull.Config{StallTimeout: 200 * time.Millisecond}), far.request(t, "acme/train:v1"))
+	if img.Report.Retries() != 1 {
+		t.Errorf("retries = %d, want 1", img.Report.Retries())
+	}
+}
+
+func TestALayerThatIsNotWhatTheManifestNamesIsRefusedAndNothingOfItKept(t *testing.T) {
+	for outcome, send := range map[string]func(w http.ResponseWriter, blob []byte){
+		"altered": func(w http.ResponseWriter, blob []byte) {
+			altered := append([]byte(nil), blob...)
+			altered[len(altered)/2] ^= 1
+			_, _ = w.Write(altered)
+		},
+		"truncated, and the length says so": func(w http.ResponseWriter, blob []byte) {
+			w.Header().Set("Content-Length", fmt.Sprint(len(blob)-1))
+			_, _ = w.Write(blob[:len(blob)-1])
+		},
+		"truncated, and no length is said": func(w http.ResponseWriter, blob []byte) {
+			_, _ = w.Write(blob[:len(blob)/2])
+			_ = http.NewResponseController(w).Flush()
+		},
+		"another one": func(w http.ResponseWriter, blob []byte) {
+			_, _ = w.Write(make([]byte, len(blob)))
+		},
+	} {
+		t.Run(outcome, func(t *testing.T) {
+			far := newFarSide(t)
+			l := layer(t, file("hello", noise(1<<16)))
+			far.push(t, "acme/train:v1", imageOf(t, l))
+			far.between(func(w http.ResponseWriter, r *http.Request) bool {
+				if strings.Contains(r.URL.Path, l.blobPath()) {
+					send(w, l.blob)
+					return true
+				}
+				return false
+			})
+			root := t.TempDir()
+			store := openStore(t, pull.Config{Root: root})
+			_, err := store.Pull(t.Context(), far.request(t, "acme/train:v1"))
+			wantFault(t, err, fault.Unavailable, "layer_corrupt")
+			wantNoLayer(t, store, root)
+
+			far.between(nil)
+			mustPull(t, store, far.request(t, "acme/train:v1"))
+		})
+	}
+}
+
+func TestALayerThatUnpacksToSomethingElseIsRefused(t *testing.T) {
+	far := newFarSide(t)
+	wrong := layer(t, file("hello", "hello"))
+	wrong.diffID = v1.Hash{Algorithm: "sha256", Hex: strings.Repeat("ab", 32)}
+	noArchive := compressedBy(t, "application/vnd.oci.image.layer.v1.tar", []byte(noise(2048)))
+	noGzip := compressedBy(t, "application/vnd.oci.image.layer.v1.tar", append([]byte{0x1f, 0x8b}, noise(100)...))
+	cut := layer(t, file("hello", noise(1<<16)))
+	cut.blob = cut.blob[:1<<15]
+	for outcome, l := range map[string]testLayer{"a wrong diff id": wrong, "no archive": noArchive, "no gzip": noGzip, "half a gzip": cut} {
+		t.Run(outcome, func(t *testing.T) {
+			far.push(t, "acme/train:v1", imageOf(t, l))
+			root := t.TempDir()
+			store := openStore(t, pull.Config{Root: root})
+			_, err := store.Pull(t.Context(), far.request(t, "acme/train:v1"))
+			wantFault(t, err, fault.Unavailable, "layer_corrupt")
+			wantNoLayer(t, store, root)
+		})
+	}
+}
+
+// interrupted pulls until a number of bytes of a layer have come, and breaks
+// off there.
+func interrupted(t *testing.T, store *pull.Store, far *farSide, l testLayer, bytes int) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	far.between(func(w http.ResponseWriter, r *http.Request) bool {
+		if !strings.Contains(r.URL.Path, l.blobPath()) {
+			return false
+		}
+		w.Header().Set("Content-Length", fmt.Sprint(len(l.blob)))
+		_, _ = w.Write(l.blob[:bytes])
+		_ = http.NewResponseController(w).Flush()
+		<-r.Context().Done()
+		return true
+	})
+	request := far.request(t, "acme/train:v1")
+	request.Progress = func(p pull.Progress) {
+		for _, state := range p.Layers {
+			if state.Phase == pull.Downloading && state.Done == int64(bytes) {
+				cancel()
+			}
+		}
+	}
+	_, err := store.Pull(ctx, request)
+	wantFault(t, err, fault.Unavailable, "cancelled")
+	far.between(nil)
+	far.seen("")
+}
+
+func TestAHalfDonePullGoesOnInTheNextProcess(t *testing.T) {
+	far := newFarSide(t)
+	first, second := layer(t, file("first", "1")), layer(t, file("second", noise(1<<20)))
+	far.push(t, "acme/train:v1", imageOf(t, first, second))
+	root := t.TempDir()
+	config := pull.Config{Root: root, Parallel: 1, ProgressEvery: time.Millisecond}
+	store := openStore(t, config)
+	const half = 1 << 19
+	interrupted(t, store, far, second, half)
+	if err := store.Collect(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := store.Close(); err != nil {
+		t.Fatal(err)
+	}
+
+	store = openStore(t, config)
+	img := mustPull(t, store, far.request(t, "acme/train:v1"))
+	want := []string{fmt.Sprintf("GET /v2/acme/train%s bytes=%d-", second.blobPath(), half)}
+	var layers []string
+	for _, request := range far.seen("/blobs/") {
+		if strings.Contains(request, first.blobPath()) || strings.Contains(request, second.blobPath()) {
+			layers = append(layers, request)
+		}
+	}
+	if diff := cmp.Diff(want, layers); diff != "" {
+		t.Errorf("requests (-want +got):\n%s", diff)
+	}
+	if !img.Report.Layers[0].Existed {
+		t.Errorf("the finished layer was fetched again: %+v", img.Report.Layers[0])
+	}
+}
+
+func TestAHalfThatRottedIsFetchedAnew(t *testing.T) {
+	far := newFarSide(t)
+	l := layer(t, file("big", noise(1<<20)))
+	far.push(t, "acme/train:v1", imageOf(t, l))
+	root := t.TempDir()
+	store := openStore(t, pull.Config{Root: root, ProgressEvery: time.Millisecond})
+	interrupted(t, store, far, l, 1<<19)
+	halves, err := filepath.Glob(filepath.Join(root, "content/ingest/*/data"))
+	if err != nil || len(halves) != 1 {
+		t.Fatalf("halves = %v, %v", halves, err)
+	}
+	if err := os.WriteFile(halves[0], make([]byte, 1<<19), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	img := mustPull(t, store, far.request(t, "acme/train:v1"))
+	if got := len(far.seen(l.blobPath())); got != 2 {
+		t.Errorf("%d requests, want the rest and then all of it", got)
+	}
+	if img.Report.Fetched < int64(len(l.blob)) {
+		t.Errorf("fetched %d of %d bytes", img.Report.Fetched, len(l.blob))
+	}
+}
+
+func TestTheDiskIsNeverFilledBelowItsFloor(t *testing.T) {
+	far := newFarSide(t)
+	far.push(t, "acme/train:v1", imageOf(t, layer(t, file("hello", noise(1<<16)))))
+	root := t.TempDir()
+	store := openStore(t, pull.Config{Root: root, FloorFree: 1 << 60})
+	_, err := store.Pull(t.Context(), far.request(t, "acme/train:v1"))
+	f := wantFault(t, err, fault.Exhausted, "disk_full")
+	if !strings.Contains(f.Message, root) || f.Hint == "" {
+		t.Errorf("sentence = %q", f.Sentence())
+	}
+	wantNoLayer(t, store, root)
+}
+
+func TestAFullDiskIsToldAsSuch(t *testing.T) {
+	far := newFarSide(t)
+	far.push(t, "acme/train:v1", imageOf(t, layer(t, file("zeros", string(make([]byte, 32<<20))))))
+	root := smallDisk(t, "16m")
+	store := openStore(t, pull.Config{Root: root})
+	_, err := store.Pull(t.Context(), far.request(t, "acme/train:v1"))
+	wantFault(t, err, fault.Exhausted, "disk_full")
+	wantNoLayer(t, store, root)
+}

@@ -1,0 +1,188 @@
+package pull_test
+
+import (
+	"archive/tar"
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
+
+	"fairlead.dev/fairlead/internal/fault"
+	"fairlead.dev/fairlead/internal/pull"
+)
+
+// unpacked is the tree that an image of some layers is mounted as.
+func unpacked(t *testing.T, layers ...testLayer) (rootfs, root string) {
+	t.Helper()
+	far := newFarSide(t)
+	far.push(t, "acme/train:v1", imageOf(t, layers...))
+	root = t.TempDir()
+	store := openStore(t, pull.Config{Root: root})
+	return mustMount(t, store, mustPull(t, store, far.request(t, "acme/train:v1")), "k"), root
+}
+
+func TestWhiteoutsRemoveWhatIsBelowAndOpaqueDirectoriesHideIt(t *testing.T) {
+	rootfs, _ := unpacked(t,
+		layer(t, dir("a"), file("a/gone", "1"), file("a/stays", "1"), dir("b"), file("b/hidden", "1"), dir("b/c"), file("d", "1"), dir("e"), file("e/f", "1")),
+		layer(t, file("a/.wh.gone", ""), dir("b"), file("b/.wh..wh..opq", ""), file("b/new", "2"), file(".wh.d", ""), file(".wh.e", "")),
+		layer(t, file("d", "3"), file("e/g", "3")),
+	)
+	want := map[string]string{"a/": "", "a/stays": "1", "b/": "", "b/new": "2", "d": "3", "e/": "", "e/g": "3"}
+	if diff := cmp.Diff(want, readTree(t, rootfs)); diff != "" {
+		t.Errorf("tree (-want +got):\n%s", diff)
+	}
+}
+
+func TestNothingInALayerLeavesTheRootFilesystem(t *testing.T) {
+	outside := filepath.Join(t.TempDir(), "outside")
+	if err := os.WriteFile(outside, []byte("outside"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	rootfs, root := unpacked(t,
+		layer(t,
+			file("../../../../../../dots", "1"),
+			file("/absolute", "1"),
+			link(tar.TypeSymlink, "host", filepath.Dir(outside)),
+			file("host/outside", "through a link"),
+			link(tar.TypeSymlink, "up", "../../../../../.."),
+			file("up/through", "1"),
+		),
+		layer(t,
+			file("host/second", "through the link below"),
+			link(tar.TypeSymlink, "passwd", "/etc/passwd"),
+		),
+	)
+	content, err := os.ReadFile(outside)
+	if err != nil || string(content) != "outside" {
+		t.Errorf("the file outside is %q, %v", content, err)
+	}
+	beside, err := os.ReadDir(filepath.Dir(outside))
+	if err != nil || len(beside) != 1 {
+		t.Errorf("beside the file outside there are %v, %v", beside, err)
+	}
+	for _, name := range []string{"dots", "through"} {
+		for dir := filepath.Dir(root); ; dir = filepath.Dir(dir) {
+			if _, err := os.Lstat(filepath.Join(dir, name)); err == nil {
+				t.Errorf("%s was written to %s", name, dir)
+			}
+			if dir == "/" {
+				break
+			}
+		}
+	}
+	tree := readTree(t, rootfs)
+	for name, want := range map[string]string{"dots": "1", "absolute": "1", "through": "1", "passwd": "-> /etc/passwd"} {
+		if tree[name] != want {
+			t.Errorf("%s is %q, want %q", name, tree[name], want)
+		}
+	}
+}
+
+func TestAHardLinkToAFileOutsideIsRefused(t *testing.T) {
+	outside := filepath.Join(t.TempDir(), "outside")
+	if err := os.WriteFile(outside, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	far := newFarSide(t)
+	for _, target := range []string{outside, "../../../../../../../.." + outside, "link/outside"} {
+		far.push(t, "acme/train:v1", imageOf(t, layer(t,
+			link(tar.TypeSymlink, "link", filepath.Dir(outside)), link(tar.TypeLink, "hard", target))))
+		root := t.TempDir()
+		store := openStore(t, pull.Config{Root: root})
+		_, err := store.Pull(t.Context(), far.request(t, "acme/train:v1"))
+		wantFault(t, err, fault.Unavailable, "layer_corrupt")
+		wantNoLayer(t, store, root)
+	}
+	var stat unix.Stat_t
+	if err := unix.Stat(outside, &stat); err != nil || stat.Nlink != 1 {
+		t.Errorf("the file outside has %d links, %v", stat.Nlink, err)
+	}
+}
+
+func TestALayerHasNoSayInHowItIsStacked(t *testing.T) {
+	entry := dir("d")
+	entry.PAXRecords = map[string]string{
+		"SCHILY.xattr.trusted.overlay.opaque": "y",
+		"SCHILY.xattr.user.overlay.opaque":    "y",
+		"SCHILY.xattr.user.note":              "kept",
+	}
+	rootfs, _ := unpacked(t, layer(t, dir("d"), file("d/below", "1")), layer(t, entry, file("d/above", "2")))
+	want := map[string]string{"d/": "", "d/below": "1", "d/above": "2"}
+	if diff := cmp.Diff(want, readTree(t, rootfs)); diff != "" {
+		t.Errorf("tree (-want +got):\n%s", diff)
+	}
+	note := make([]byte, 16)
+	if n, err := unix.Getxattr(filepath.Join(rootfs, "d"), "user.note", note); err != nil || string(note[:n]) != "kept" {
+		t.Errorf("user.note = %q, %v", note[:max(n, 0)], err)
+	}
+}
+
+func TestOwnersAndModesAreTheLayers(t *testing.T) {
+	entry := file("su", "x")
+	entry.Mode, entry.Uid, entry.Gid = 0o4755, 1000, 2000
+	rootfs, _ := unpacked(t, layer(t, entry))
+	var stat unix.Stat_t
+	if err := unix.Stat(filepath.Join(rootfs, "su"), &stat); err != nil {
+		t.Fatal(err)
+	}
+	if stat.Mode&0o7777 != 0o4755 || stat.Uid != 1000 || stat.Gid != 2000 {
+		t.Errorf("mode %o, owner %d:%d", stat.Mode, stat.Uid, stat.Gid)
+	}
+}
+
+// sparse is an archive of one file that is all hole, in the form that
+// archive/tar reads and does not write.
+// https://www.gnu.org/software/tar/manual/html_node/PAX-1.html
+func sparse(size int64) []byte {
+	var records string
+	for _, record := range []string{"GNU.sparse.major=1", "GNU.sparse.minor=0", "GNU.sparse.name=hole", fmt.Sprint("GNU.sparse.realsize=", size)} {
+		const digits = 2
+		records += fmt.Sprintf("%d %s\n", digits+1+len(record)+1, record)
+	}
+	pieces := fmt.Sprintf("1\n%d\n0\n", size)
+	var b bytes.Buffer
+	for _, entry := range []struct {
+		kind    byte
+		content string
+	}{{tar.TypeXHeader, records}, {tar.TypeReg, pieces + string(make([]byte, 512-len(pieces)))}} {
+		header := make([]byte, 512)
+		copy(header, "GNUSparseFile.0/hole")
+		copy(header[100:], "0000644\x000000000\x000000000\x00")
+		copy(header[124:], fmt.Sprintf("%011o\x00%011o\x00        ", len(entry.content), 0))
+		header[156] = entry.kind
+		copy(header[257:], "ustar\x0000")
+		sum := 0
+		for _, c := range header {
+			sum += int(c)
+		}
+		copy(header[148:], fmt.Sprintf("%06o\x00", sum))
+		b.Write(header)
+		b.WriteString(entry.content)
+		b.Write(make([]byte, (512-len(entry.content)%512)%512))
+	}
+	b.Write(make([]byte, 1024))
+	return b.Bytes()
+}
+
+func TestAnImageThatUnpacksToTooMuchIsStopped(t *testing.T) {
+	const most = 1 << 20
+	for outcome, layers := range map[string][]testLayer{
+		"a bomb of zeros":               {layer(t, file("zeros", string(make([]byte, 2*most))))},
+		"many layers that are small":    {layer(t, file("a", noise(most/2))), layer(t, file("b", noise(most/2))), layer(t, file("c", "!"))},
+		"zeros behind the archive":      {compressedBy(t, "application/vnd.oci.image.layer.v1.tar+gzip", append(archiveOf(t, file("a", "a")), make([]byte, 2*most)...))},
+		"a file that is mostly a hole":  {compressedBy(t, "application/vnd.oci.image.layer.v1.tar+gzip", sparse(8<<30))},
+		"no file but very many entries": {compressedBy(t, "application/vnd.oci.image.layer.v1.tar+gzip", bytes.Repeat(archiveOf(t, dir("d"))[:512], 2*most/512))},
+	} {
+		t.Run(outcome, func(t *testing.T) {
+			far := newFarSide(t)
+			far.push(t, "acme/bomb:v1", imageOf(t, layers...))
+			store := openStore(t, pull.Config{MaxUnpacked: most})
+			_, err := store.Pull(t.Context(), far.request(t, "acme/bomb:v1"))
+			wantFault(t, err, fault.Exhausted, "image_too_large")
+		})
+	}
+}
