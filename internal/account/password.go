@@ -5,6 +5,7 @@ import (
 	"crypto/subtle"
 	"encoding/base64"
 	"fmt"
+	"runtime/debug"
 	"strings"
 
 	"golang.org/x/crypto/argon2"
@@ -84,6 +85,11 @@ func (p *Passwords) Matches(hash string, password secret.Text) bool {
 
 func (p *Passwords) key(password secret.Text, salt []byte, passes, memory uint32, lanes uint8, size uint32) []byte {
 	p.turn <- struct{}{}
-	defer func() { <-p.turn }()
+	defer func() {
+		// The work area is as large as half of an idle server, and the runtime
+		// would keep it for minutes.
+		debug.FreeOSMemory()
+		<-p.turn
+	}()
 	return argon2.IDKey([]byte(password.Reveal()), salt, passes, memory, lanes, size)
 }

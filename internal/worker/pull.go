@@ -29,10 +29,12 @@ func (r *run) pullImage(ctx context.Context) (pull.Image, error) {
 	}
 	r.journal.status("Pulling image: " + ref.String())
 	grants := &grants{run: r}
+	begin := time.Now()
 	first, err := grants.ask(ctx, wire.GrantRequest{Lease: r.lease.ID})
 	if err != nil {
 		return pull.Image{}, err
 	}
+	asking := time.Since(begin)
 	r.journal.status(credentialSentence(first))
 	route, err := r.worker.routes.to(first)
 	if err != nil {
@@ -47,6 +49,8 @@ func (r *run) pullImage(ctx context.Context) (pull.Image, error) {
 	if err != nil {
 		return pull.Image{}, err
 	}
+	pulled.Report.Token += asking
+	pulled.Report.Total += asking
 	r.journal.status(pulled.Report.Sentence())
 	return pulled, nil
 }
