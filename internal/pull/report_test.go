@@ -1,0 +1,82 @@
+package pull
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/opencontainers/go-digest"
+)
+
+func TestAReportIsOneLineThatNamesThePhases(t *testing.T) {
+	layer := LayerReport{Digest: digest.FromString("a"), Size: 3e9, Fetched: 3e9, Transfer: time.Minute}
+	fast := LayerReport{Digest: digest.FromString("b"), Size: 1000, Fetched: 1000, Transfer: time.Millisecond}
+	here := LayerReport{Digest: digest.FromString("c"), Size: 1000, Existed: true}
+	for want, report := range map[string]Report{
+		"Image is on this worker already: 3.0 GB, checked with the registry in 0.08 s": {
+			Size: 3e9, Total: 80 * time.Millisecond, Layers: []LayerReport{here},
+		},
+		"Pulled 1.0 kB in 1.50 s (1 of 2 layers were here already): token 0.10 s, manifest 0.20 s, waiting 0.30 s, transfer 0.40 s (2.5 kB/s), unpack 0.50 s": {
+			Fetched: 1000, Total: 1500 * time.Millisecond, Token: 100 * time.Millisecond, Manifest: 200 * time.Millisecond,
+			Wait: 300 * time.Millisecond, Transfer: 400 * time.Millisecond, Unpack: 500 * time.Millisecond, Rate: 2500,
+			Layers: []LayerReport{here, fast},
+		},
+		"Pulled 3.0 GB in 70 s: token 0.000 s, manifest 0.000 s, waiting 0.000 s, transfer 60 s (10.0 MB/s), unpack 10 s, 2 retries" +
+			". Most of it was the transfer; layer ca978112ca1b (3.0 GB) came at 50.0 MB/s. A pull-through cache near this worker would help": {
+			Fetched: 3e9, Total: 70 * time.Second, Transfer: time.Minute, Unpack: 10 * time.Second, Rate: 10e6,
+			Layers: []LayerReport{func() LayerReport { l := layer; l.Retries = 2; return l }(), fast},
+		},
+		"Pulled 3.0 GB in 20 s: token 12 s, manifest 0.000 s, waiting 0.000 s, transfer 8.00 s, unpack 0.000 s. Most of it was the token service's answer": {
+			Fetched: 3e9, Total: 20 * time.Second, Token: 12 * time.Second, Transfer: 8 * time.Second, Layers: []LayerReport{layer},
+		},
+	} {
+		if got := report.Sentence(); got != want {
+			t.Errorf("sentence = %q\n     want %q", got, want)
+		}
+	}
+}
+
+func TestTheRateIsOfTheTimeInWhichAnythingCame(t *testing.T) {
+	at := func(s int) time.Time { return time.Unix(int64(s), 0) }
+	layers := []LayerReport{
+		{Fetched: 100, begin: at(0), end: at(10)},
+		{Fetched: 100, begin: at(5), end: at(15)},
+		{Fetched: 100, begin: at(25), end: at(30)},
+		{Fetched: 0},
+	}
+	if got := rateOf(layers); got != 15 {
+		t.Errorf("rate = %v, want 15 bytes in a second", got)
+	}
+	if got := rateOf(nil); got != 0 {
+		t.Errorf("rate of nothing = %v", got)
+	}
+}
+
+func TestTimeCountsOnceAndForWhatHoldsThePullUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		line := &timeline{now: time.Now}
+		waited := line.enter(waiting)
+		time.Sleep(time.Second)
+		transferred := line.enter(transferring)
+		time.Sleep(2 * time.Second)
+		unpacked := line.enter(unpacking)
+		time.Sleep(4 * time.Second)
+		unpacked()
+		time.Sleep(8 * time.Second)
+		transferred()
+		waited()
+		time.Sleep(time.Minute) // nothing goes on
+		line.enter(resolving)()
+		got := map[activity]time.Duration{}
+		for a := range activities {
+			got[a] = line.of(a)
+		}
+		want := map[activity]time.Duration{
+			unpacking: 4 * time.Second, transferring: 10 * time.Second, authorizing: 0, resolving: 0, waiting: time.Second,
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("spent (-want +got):\n%s", diff)
+		}
+	})
+}
