@@ -1,0 +1,386 @@
+// Package internal_test holds the house to its floor plan: which room may
+// import which. ARCHITECTURE.md tells the reasons.
+package internal_test
+
+import (
+	"encoding/json"
+	"errors"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "fairlead.dev/fairlead"
+
+// Floors that several rows speak of.
+var (
+	words = []string{"image", "secret", "fault"}
+	nouns = []string{"account", "audit", "registry", "execution", "valohaiyaml", "source"}
+)
+
+// room is a row of the import table.
+type room struct {
+	name string
+
+	// mayImport are the rooms that it may import.
+	mayImport []string
+
+	// libraries bound what it may import from other modules, by the beginning
+	// of the path; nil: anything.
+	libraries []string
+
+	// why is the rule as a person would say it.
+	why string
+}
+
+// none is for rooms that import nothing of that sort.
+var none = []string{}
+
+// plan is the import table. Names are paths below internal, but for the
+// programs. Tests are not bound by it: they build what they need.
+var plan = []room{
+	// F0: words.
+	{"fault", none, none, "the vocabulary of errors stands on the standard library alone"},
+	{"secret", none, none, "the type of secrets stands on the standard library alone"},
+	{
+		"image",
+		[]string{"fault"},
+		[]string{"github.com/distribution/reference", "github.com/opencontainers/go-digest"},
+		"image names need errors, Docker's own parser of references, and digests; nothing else",
+	},
+
+	// F1: nouns.
+	{"audit", none, none, "an event of the audit trail is a value that knows no other room"},
+	{
+		"account",
+		sum(words, "audit"),
+		[]string{"github.com/google/uuid", "golang.org/x/crypto/argon2"},
+		"users and organisations know words, and leave audit events",
+	},
+	{
+		"registry",
+		sum(words, "account", "audit"),
+		[]string{"github.com/google/uuid"},
+		"credentials know words, who asks, and leave audit events; how they are traded or sealed is for grant and vault",
+	},
+	{"source", words, []string{"github.com/dustin/go-humanize"}, "a package of code is a noun of its own and knows words alone"},
+	{"valohaiyaml", words, []string{"go.yaml.in/yaml/v4"}, "the file format knows words alone"},
+	{
+		"execution",
+		sum(words, "account", "audit", "source", "valohaiyaml"),
+		[]string{"github.com/google/uuid"},
+		"an execution is made of a step and a package of code by somebody, so it may know those nouns; never how it is stored or run",
+	},
+
+	// F2: tools.
+	{"oci", words, nil, "a client of registries knows words, never nouns"},
+	{"grant", sum(words, "oci"), nil, "trading a secret for a grant needs words and the protocol; it knows no accounts and no database"},
+	{"vault", words, nil, "sealing knows words, never nouns: rows are its caller's"},
+	{"pull", sum(words, "oci"), nil, "pulling needs words and the protocol, never nouns"},
+	{"engine", words, none, "what it means to run a container is said in words and values"},
+	{"engine/runc", sum(words, "engine"), nil, "an engine knows words and what is to be run, never nouns"},
+	{"demoimage", words, nil, "the images of the demo and of tests are made of nothing but this module"},
+	{"demoimage/shell", none, nil, "the shell inside those images is a program of its own"},
+
+	// F3: trades.
+	{
+		"broker",
+		sum(words, "account", "audit", "registry"),
+		none,
+		"the broker knows words and nouns; vault and grant reach it as interfaces, by way of app/adapter",
+	},
+	{
+		"dispatch",
+		sum(words, "account", "execution"),
+		[]string{"github.com/google/uuid"},
+		"handing out executions needs nouns alone: no images, no secrets, no database",
+	},
+	{
+		"worker",
+		sum(words, "oci", "pull", "engine", "client", "wire", "source", "execution"),
+		nil,
+		"a worker holds no keys: it speaks the API, pulls and runs, and has no store, vault or broker",
+	},
+
+	// F4: shelves.
+	{"store", sum(words, nouns...), nil, "the store implements what nouns and trades ask for, and knows no tool and no door"},
+
+	// F5: doors.
+	{"wire", words, none, "the shapes of the API are plain values"},
+	{"client", sum(words, "wire"), none, "the client speaks the API as anybody else's would"},
+	{
+		"api",
+		slices.Concat(words, nouns, []string{"broker", "dispatch", "wire"}),
+		[]string{"github.com/danielgtaylor/huma/v2"},
+		"the HTTP door calls nouns and trades: no store, no SQL, no registry",
+	},
+	{
+		"cli",
+		sum(words, "client", "wire", "valohaiyaml", "source", "app", "demo"),
+		nil,
+		"commands speak the API, read the files of a project, and start what app or demo wired",
+	},
+
+	// F6: the plan.
+	{
+		"app/adapter",
+		sum(words, "vault", "grant", "registry", "broker"),
+		none,
+		"adapters fit the tools to the interfaces of those who use them",
+	},
+	{
+		"app",
+		slices.Concat(words, nouns, []string{
+			"oci", "grant", "vault", "pull", "engine", "engine/runc", "broker", "dispatch", "worker", "store",
+			"wire", "client", "api", "app/adapter",
+		}),
+		nil,
+		"app wires every room but the commands and the demo, which stand on it",
+	},
+	{
+		"demo",
+		sum(words, "app", "client", "wire", "source", "demoimage", "grant/granttest"),
+		none,
+		"the demo is a user of the product: it starts the fakes and a server, and speaks the API",
+	},
+
+	// What tests stand on.
+	{"grant/granttest", sum(words, "oci"), nil, "honest registries for tests and the demo know none of what they are to test but the protocol"},
+	{"engine/enginetest", sum(words, "engine", "demoimage"), nil, "the suite knows the engine's interface and makes its images itself"},
+	{"store/storetest", sum(words, nouns...), nil, "the suite knows the interfaces, not the store"},
+
+	// Programs.
+	{"cmd/fairlead", []string{"cli"}, none, "the program is the command line and nothing else"},
+	{
+		"bench",
+		sum(words, "client", "wire", "source", "demoimage", "grant/granttest"),
+		nil,
+		"what is measured is the real program, from outside",
+	},
+}
+
+func sum(floor []string, more ...string) []string { return slices.Concat(floor, more) }
+
+// only are libraries that belong to some rooms alone, by the beginning of the
+// path, so that the rest of the house links and knows none of them.
+var only = []struct {
+	library string
+	rooms   []string
+}{
+	{"database/sql", []string{"store"}},
+	{"modernc.org/sqlite", []string{"store"}},
+	{"github.com/pressly/goose", []string{"store"}},
+	{"github.com/tink-crypto/tink-go", []string{"vault"}},
+	{"github.com/danielgtaylor/huma", []string{"api"}},
+	{"github.com/spf13/cobra", []string{"cli"}},
+	{"github.com/spf13/pflag", []string{"cli", "app"}},
+	{"github.com/containerd/containerd", []string{"pull", "oci"}},
+	{"github.com/containerd/go-runc", []string{"engine/runc"}},
+	{"github.com/distribution/distribution", []string{"grant/granttest"}},
+	{"net/http", []string{"oci", "grant", "pull", "api", "client", "app", "grant/granttest", "bench"}},
+}
+
+// unreachable are rooms that a room does not link by any way round.
+var unreachable = []struct {
+	from string
+	to   []string
+	why  string
+}{
+	{"worker", []string{"store", "vault", "broker", "grant", "registry", "dispatch", "api", "app"}, "a worker holds no keys and no database"},
+	{"client", nouns, "the client can be lent alone"},
+	{"grant", nouns, "grant can be read, tested and lent alone"},
+	{"cmd/fairlead", []string{"engine/enginetest", "store/storetest"}, "the product holds no tests"},
+}
+
+// lent are what a room takes of another that it may use for its words alone.
+// The worker writes lines and statuses into a log that package execution
+// defines; a copy of those words could come to differ. It takes no rule, no
+// service and no store of it.
+var lent = []struct {
+	room, from string
+	names      []string
+}{
+	{"worker", "execution", []string{
+		"BatchMost", "LineMost", "CleanText",
+		"Stream", "StatusStream", "Stdout", "Stderr",
+		"Complete", "Error", "Stopped", "Crashed",
+	}},
+}
+
+// listed is a package as the go command tells it.
+type listed struct {
+	ImportPath string
+	Dir        string
+	GoFiles    []string
+	Imports    []string
+	Deps       []string
+}
+
+// house lists every package of the module that has more than tests.
+func house(t *testing.T) map[string]listed {
+	t.Helper()
+	command := exec.CommandContext(t.Context(), "go", "list", "-json=ImportPath,Dir,GoFiles,Imports,Deps", "./...")
+	command.Dir = ".."
+	var problems strings.Builder
+	command.Stderr = &problems
+	text, err := command.Output()
+	if err != nil {
+		t.Fatalf("go list: %v\n%s", err, &problems)
+	}
+	packages := make(map[string]listed)
+	for decoder := json.NewDecoder(strings.NewReader(string(text))); ; {
+		var p listed
+		if err := decoder.Decode(&p); errors.Is(err, io.EOF) {
+			return packages
+		} else if err != nil {
+			t.Fatalf("reading go list: %v", err)
+		}
+		if len(p.GoFiles) > 0 {
+			packages[nameOf(p.ImportPath)] = p
+			depend(t, p)
+		}
+	}
+}
+
+// depend looks at a package's files, so that go test does not answer from its
+// cache after one of them changed: what the go command read it does not count.
+func depend(t *testing.T, p listed) {
+	t.Helper()
+	if _, err := os.ReadDir(p.Dir); err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range p.GoFiles {
+		if _, err := os.Stat(filepath.Join(p.Dir, file)); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// nameOf is a package as the table names it.
+func nameOf(path string) string {
+	return strings.TrimPrefix(strings.TrimPrefix(path, module+"/"), "internal/")
+}
+
+func isOurs(path string) bool { return path == module || strings.HasPrefix(path, module+"/") }
+
+// isForeign reports whether a path is of neither this module nor the standard
+// library, whose paths have no dot in their first element.
+func isForeign(path string) bool {
+	first, _, _ := strings.Cut(path, "/")
+	return !isOurs(path) && strings.Contains(first, ".")
+}
+
+func below(path, prefix string) bool {
+	return path == prefix || strings.HasPrefix(path, prefix+"/")
+}
+
+func TestEveryRoomImportsOnlyWhatTheFloorPlanLists(t *testing.T) {
+	packages := house(t)
+	for _, row := range plan {
+		for _, path := range packages[row.name].Imports {
+			name := nameOf(path)
+			if isOurs(path) && !slices.Contains(row.mayImport, name) {
+				t.Errorf("%s imports %s, and it may not: %s. The table in internal/arch_test.go lists what it may import.", row.name, name, row.why)
+			}
+			known := slices.ContainsFunc(row.libraries, func(library string) bool { return below(path, library) })
+			if isForeign(path) && row.libraries != nil && !known {
+				t.Errorf("%s imports the library %s, and it may not: %s. The table in internal/arch_test.go lists its libraries.", row.name, path, row.why)
+			}
+		}
+	}
+}
+
+func TestEveryRoomHasOneRowInTheFloorPlan(t *testing.T) {
+	packages := house(t)
+	rows := make(map[string]int)
+	for _, row := range plan {
+		rows[row.name]++
+		if _, found := packages[row.name]; !found {
+			t.Errorf("the floor plan has a row for %s, and there is no such room: delete the row.", row.name)
+		}
+		for _, name := range row.mayImport {
+			if _, found := packages[name]; !found {
+				t.Errorf("the floor plan lets %s import %s, and there is no such room.", row.name, name)
+			}
+		}
+	}
+	for name := range packages {
+		if rows[name] != 1 {
+			t.Errorf("the room %s has %d rows in the floor plan: give it one, and a paragraph in ARCHITECTURE.md.", name, rows[name])
+		}
+	}
+}
+
+func TestLibrariesStayInTheRoomsThatTheyBelongTo(t *testing.T) {
+	for name, p := range house(t) {
+		for _, path := range p.Imports {
+			for _, rule := range only {
+				if below(path, rule.library) && !slices.Contains(rule.rooms, name) {
+					t.Errorf("%s imports %s, which belongs to %s alone: ask that room for what you need.", name, path, strings.Join(rule.rooms, ", "))
+				}
+			}
+		}
+	}
+}
+
+func TestSomeRoomsAreOutOfReachByEveryWay(t *testing.T) {
+	packages := house(t)
+	for _, rule := range unreachable {
+		for _, path := range packages[rule.from].Deps {
+			if name := nameOf(path); isOurs(path) && slices.Contains(rule.to, name) {
+				t.Errorf("%s links %s, if only by way of another room, and it must not: %s.", rule.from, name, rule.why)
+			}
+		}
+	}
+}
+
+func TestARoomTakesNoMoreOfAnotherThanWasLent(t *testing.T) {
+	packages := house(t)
+	for _, loan := range lent {
+		p := packages[loan.room]
+		for _, file := range p.GoFiles {
+			parsed, err := parser.ParseFile(token.NewFileSet(), filepath.Join(p.Dir, file), nil, parser.SkipObjectResolution)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, name := range taken(parsed, module+"/internal/"+loan.from) {
+				if !slices.Contains(loan.names, name) {
+					t.Errorf("%s/%s takes %s.%s, and %s may take of %s only %s.",
+						loan.room, file, loan.from, name, loan.room, loan.from, strings.Join(loan.names, ", "))
+				}
+			}
+		}
+	}
+}
+
+// taken are the names that a file uses of a package.
+func taken(file *ast.File, path string) []string {
+	as := ""
+	for _, spec := range file.Imports {
+		if spec.Path.Value != `"`+path+`"` {
+			continue
+		}
+		if as = path[strings.LastIndex(path, "/")+1:]; spec.Name != nil {
+			as = spec.Name.Name
+		}
+	}
+	var names []string
+	ast.Inspect(file, func(node ast.Node) bool {
+		selector, ok := node.(*ast.SelectorExpr)
+		if !ok {
+			return true
+		}
+		if left, ok := selector.X.(*ast.Ident); ok && as != "" && left.Name == as {
+			names = append(names, selector.Sel.Name)
+		}
+		return true
+	})
+	return names
+}
