@@ -32,6 +32,26 @@ var endpointRule = func() *rule {
 // deploymentRule is that of a deployment, whose defaults are open.
 var deploymentRule = mapOf(need("name"), map[string]*rule{"name": text, "defaults": openMap})
 
+// Deployment is a place where endpoints run. It is read and checked; running it
+// is not this package's.
+type Deployment struct {
+	Name string
+
+	node *node
+}
+
+func deploymentOf(n *node) *Deployment {
+	return &Deployment{Name: n.get("name").text(), node: n}
+}
+
+// lint tells what does not make sense in a deployment.
+func (d *Deployment) lint(r *report) {
+	if !d.node.get("defaults").has("target") {
+		r.add(Warning, Lint, d.node, "deployment_target", "the deployment %s has no default target", quote(d.Name)).
+			mend("Give it `defaults` with a `target`.")
+	}
+}
+
 func endpointOf(n *node) *Endpoint {
 	return &Endpoint{Name: n.get("name").text(), Image: n.get("image").text(), node: n}
 }

@@ -1,6 +1,7 @@
 package valohaiyaml
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 
@@ -16,8 +17,7 @@ type File struct {
 	Pipelines []*Pipeline
 	Endpoints []*Endpoint
 
-	// Deployments are the names of the deployments.
-	Deployments []string
+	Deployments []*Deployment
 
 	root *node
 }
@@ -103,8 +103,9 @@ func (f *File) item(item *node, r *report) {
 			f.Pipelines = append(f.Pipelines, pipelineOf(n))
 		}
 	default:
-		r.check(n, deploymentRule)
-		f.deployment(n, r)
+		if r.check(n, deploymentRule); n.kind() == Map {
+			f.Deployments = append(f.Deployments, deploymentOf(n))
+		}
 	}
 }
 
@@ -120,31 +121,17 @@ func (f *File) unknownItem(item *node, r *report) {
 	}
 }
 
-func (f *File) deployment(n *node, r *report) {
-	if n.kind() != Map {
-		return
-	}
-	f.Deployments = append(f.Deployments, n.get("name").text())
-	if !n.get("defaults").has("target") {
-		r.add(Warning, Lint, n, "deployment_target", "the deployment %s has no default target", quote(n.get("name").text())).
-			mend("Give it `defaults` with a `target`.")
-	}
-}
-
 // dropRepeated keeps of several things with one name the last.
 func (f *File) dropRepeated(r *report) {
 	repeated := func(kind string, name string, n *node) {
-		at := n
-		if named := n.get("name"); named != nil {
-			at = named
-		}
-		r.add(Warning, Lint, at, "duplicate_name", "there is another %s %s further up; this one counts", kind, quote(name)).
+		r.add(Warning, Lint, n.get("name"), "duplicate_name", "there is another %s %s further up; this one counts", kind, quote(name)).
 			mend("Give one of them another name.")
 	}
 	f.Steps = byName(f.Steps, func(s *Step) string { return s.Name }, func(s *Step) { repeated("step", s.Name, s.node) })
 	f.Tasks = byName(f.Tasks, func(t *Task) string { return t.Name }, func(t *Task) { repeated("task", t.Name, t.node) })
 	f.Endpoints = byName(f.Endpoints, func(e *Endpoint) string { return e.Name }, func(e *Endpoint) { repeated("endpoint", e.Name, e.node) })
 	f.Pipelines = byName(f.Pipelines, func(p *Pipeline) string { return p.Name }, func(p *Pipeline) { repeated("pipeline", p.Name, p.node) })
+	f.Deployments = byName(f.Deployments, func(d *Deployment) string { return d.Name }, func(d *Deployment) { repeated("deployment", d.Name, d.node) })
 }
 
 // step is the step of that name, and nil if there is none.
@@ -157,16 +144,41 @@ func (f *File) step(name string) *Step {
 	return nil
 }
 
+func (f *File) hasTask(name string) bool {
+	return slices.ContainsFunc(f.Tasks, func(t *Task) bool { return t.Name == name })
+}
+
+func (f *File) hasDeployment(name string) bool {
+	return slices.ContainsFunc(f.Deployments, func(d *Deployment) bool { return d.Name == name })
+}
+
+func stepNames(f *File) []string {
+	return namesOf(f.Steps, func(s *Step) string { return s.Name })
+}
+
+func taskNames(f *File) []string {
+	return namesOf(f.Tasks, func(t *Task) string { return t.Name })
+}
+
+func deploymentNames(f *File) []string {
+	return namesOf(f.Deployments, func(d *Deployment) string { return d.Name })
+}
+
+func namesOf[T any](all []T, name func(T) string) []string {
+	names := make([]string, len(all))
+	for i, one := range all {
+		names[i] = name(one)
+	}
+	return names
+}
+
 // FindStep finds a step by its name. The error is an Invalid fault that names
 // the steps that there are.
 func (f *File) FindStep(name string) (*Step, error) {
 	if s := f.step(name); s != nil {
 		return s, nil
 	}
-	names := make([]string, len(f.Steps))
-	for i, s := range f.Steps {
-		names[i] = s.Name
-	}
+	names := stepNames(f)
 	unknown := fault.InvalidField("step", "step_unknown", "there is no step %s", quote(name))
 	switch near := nearest(name, names); {
 	case near != "":
@@ -190,36 +202,43 @@ func (f *File) FindStep(name string) (*Step, error) {
 // steps, of endpoints, and of what pipelines put in their place.
 func (f *File) Images() []Image {
 	var images []Image
-	add := func(n *node, where string) {
-		if n.kind() == Text {
-			images = append(images, Image{Name: n.text(), Where: where, Line: n.line, Column: n.column})
-		}
-	}
-	for _, s := range f.Steps {
-		add(s.node.get("image"), "step "+s.Name)
-	}
-	for _, e := range f.Endpoints {
-		add(e.node.get("image"), "endpoint "+e.Name)
-	}
-	for _, p := range f.Pipelines {
-		for _, n := range p.Nodes {
-			add(n.node.get("override").get("image"), "pipeline "+p.Name+", node "+n.Name)
-		}
-	}
-	slices.SortStableFunc(images, func(a, b Image) int { return a.Line - b.Line })
+	f.eachImage(func(n *node, where string) {
+		images = append(images, Image{Name: n.text(), Where: where, Line: n.line, Column: n.column})
+	})
+	slices.SortStableFunc(images, func(a, b Image) int { return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column)) })
 	return images
 }
 
-// Data is the whole file as a value: lists, maps and scalars.
+// eachImage calls visit with every image and what names it.
+func (f *File) eachImage(visit func(n *node, where string)) {
+	text := func(n *node, where string) {
+		if n.kind() == Text {
+			visit(n, where)
+		}
+	}
+	for _, s := range f.Steps {
+		text(s.node.get("image"), "step "+s.Name)
+	}
+	for _, e := range f.Endpoints {
+		text(e.node.get("image"), "endpoint "+e.Name)
+	}
+	for _, p := range f.Pipelines {
+		for _, n := range p.Nodes {
+			text(n.node.get("override").get("image"), "pipeline "+p.Name+", node "+n.Name)
+		}
+	}
+}
+
+// Data is the whole file as a value, which encodes as JSON: repeated things,
+// and what nothing is done with, included.
 func (f *File) Data() Value { return f.root.data() }
 
 // lintImages tells of every image whose name Docker would refuse.
 func (f *File) lintImages(r *report) {
-	for _, i := range f.Images() {
-		if _, err := image.ParseReference(i.Name); err != nil {
+	f.eachImage(func(n *node, where string) {
+		if _, err := image.ParseReference(n.text()); err != nil {
 			problem := fault.From(err)
-			at := &node{line: i.Line, column: i.Column}
-			r.add(Error, Lint, at, "image_name", "%s: %s", printable(i.Where), problem.Message).mend("%s", problem.Hint)
+			r.add(Error, Lint, n, "image_name", "%s: %s", brief(where, 2*longestName), brief(problem.Message, longestProblem)).mend("%s", problem.Hint)
 		}
-	}
+	})
 }

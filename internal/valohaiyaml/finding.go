@@ -35,24 +35,24 @@ const (
 
 // Finding is one thing to say about a file.
 type Finding struct {
-	Severity Severity
-	Layer    Layer
+	Severity Severity `json:"severity"`
+	Layer    Layer    `json:"layer"`
 
 	// Code is a stable word for machines, such as "unknown_key".
-	Code string
+	Code string `json:"code"`
 
 	// File is the name that Parse was given; Line and Column count from 1,
 	// columns in characters. Path leads to the object: "0.step.parameters.1".
-	File   string
-	Line   int
-	Column int
-	Path   string
+	File   string `json:"file"`
+	Line   int    `json:"line"`
+	Column int    `json:"column"`
+	Path   string `json:"path"`
 
 	// Message is one sentence for a person. Text from the file is escaped.
-	Message string
+	Message string `json:"message"`
 
 	// Mend is what to do about it, as a sentence; empty where that is open.
-	Mend string
+	Mend string `json:"mend,omitempty"`
 }
 
 // String is the finding on one line, as compilers print theirs.
@@ -154,14 +154,15 @@ func (r *report) sorted() Findings {
 	return fs
 }
 
-// nearest is the candidate that word is most likely a slip of, or "".
+// nearest is the candidate that word is most likely a slip of, or "". It looks
+// at a few hundred candidates, none of them longer than a name is.
 func nearest(word string, candidates []string) string {
-	const longest = 64
+	const longest, most = 64, 300
 	if len(word) > longest {
 		return ""
 	}
 	best, least := "", 1+max(1, len(word)/3)
-	for _, candidate := range candidates {
+	for _, candidate := range candidates[:min(len(candidates), most)] {
 		if len(candidate) > longest {
 			continue
 		}
@@ -199,13 +200,23 @@ func distance(a, b string) int {
 
 // quote shows text from a file in a message: escaped, and cut where it is long.
 func quote(text string) string {
-	const most = 96
 	runes := []rune(text)
-	if len(runes) <= most {
+	if len(runes) <= longestName {
 		return strconv.Quote(text)
 	}
-	return strconv.Quote(string(runes[:most])) + "…"
+	return strconv.Quote(string(runes[:longestName])) + "…"
 }
+
+// brief is text for a message without quotes: escaped, and cut where it is long.
+func brief(text string, most int) string {
+	if runes := []rune(text); len(runes) > most {
+		return printable(string(runes[:most])) + "…"
+	}
+	return printable(text)
+}
+
+// longestName is how much of a name, or of a key, a message shows.
+const longestName = 96
 
 // printable is text with every character escaped that a terminal might obey.
 func printable(text string) string {

@@ -11,6 +11,9 @@ func (f *File) lint(r *report) {
 	for _, p := range f.Pipelines {
 		p.lint(f, r)
 	}
+	for _, d := range f.Deployments {
+		d.lint(r)
+	}
 	f.lintImages(r)
 }
 
@@ -77,7 +80,7 @@ func (p *Parameter) lintDefault(r *report) {
 	}
 	_, problems := p.Check(p.Default)
 	for _, problem := range problems {
-		r.add(Warning, Lint, at, "default", "parameter %s: the default %s", quote(p.Name), problem)
+		r.add(Warning, Lint, at, "default", "parameter %s: the default %s", quote(p.Name), brief(problem, longestProblem))
 	}
 }
 
@@ -88,16 +91,18 @@ func (p *Parameter) lintTemplates(r *report) {
 		if at.kind() != Text {
 			continue
 		}
-		if _, problem := format(at.text(), p.Name, ""); problem != "" {
+		var room budget = maxCommand
+		if _, problem := format(at.text(), p.Name, "", &room); problem != "" {
 			r.add(Error, Lint, at, "template", "parameter %s: %s %s", quote(p.Name), place(at), problem).
 				mend("Use {name} and {value}; write a brace itself as {{ or }}.")
 		}
 	}
 }
 
-// unknownName tells of a name that nothing in the file has.
-func (r *report) unknownName(at *node, who, kind, name string, names []string) {
-	f := r.add(Error, Lint, at, "unknown_"+kind, "%s: there is no %s %s", who, kind, quote(name))
+// unknownName tells of a name that nothing in the file has. It is an Error where
+// the format's own linter has one; what that lets pass is a Warning.
+func (r *report) unknownName(severity Severity, at *node, who, kind, name string, names []string) {
+	f := r.add(severity, Lint, at, "unknown_"+kind, "%s: there is no %s %s", who, kind, quote(name))
 	if near := nearest(name, names); near != "" {
 		f.mend("Did you mean %s?", quote(near))
 	}

@@ -131,7 +131,7 @@ func (n *node) path() string {
 	var parts []string
 	for ; n.parent != nil; n = n.parent {
 		if n.key != nil {
-			parts = append(parts, printable(n.key.value.String()))
+			parts = append(parts, brief(n.key.value.String(), longestName))
 		} else {
 			parts = append(parts, strconv.Itoa(n.index))
 		}
@@ -144,12 +144,13 @@ func (n *node) path() string {
 
 // byName keeps of several items with one name the last, at the place of the
 // first, as Python's dict does. Repeats are told with each that comes later.
+// Items without a name are all kept: they are an error of their own.
 func byName[T any](items []T, name func(T) string, repeated func(T)) []T {
 	place := make(map[string]int, len(items))
 	var kept []T
 	for _, item := range items {
 		i, seen := place[name(item)]
-		if !seen {
+		if !seen || name(item) == "" {
 			place[name(item)] = len(kept)
 			kept = append(kept, item)
 			continue

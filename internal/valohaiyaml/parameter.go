@@ -89,7 +89,7 @@ var parameterRule = mapOf(need("name"), map[string]*rule{
 	"pass-false-as":      text,
 	"widget": {
 		kinds: []Kind{Text, Map}, needs: need("type"),
-		keys: map[string]*rule{"type": text, "settings": openMap},
+		keys: map[string]*rule{"type": text, "settings": openMap}, values: anything,
 	},
 })
 
@@ -155,9 +155,16 @@ func listed(v Value) Value {
 	}
 }
 
+// mostProblems is how many problems of one value are told, and longestProblem
+// how many characters of one a message shows.
+const (
+	mostProblems   = 20
+	longestProblem = 400
+)
+
 // Check is v as a value of the parameter: converted to its type, and a list
-// where it takes several. The problems say in a few words each why v is none;
-// the value is of no use then.
+// where it takes several. The problems say in a few words each why v is none,
+// at least the first 20 of them; the value is of no use then.
 func (p *Parameter) Check(v Value) (checked Value, problems []string) {
 	items := []Value{v}
 	if v.Kind() == List {
@@ -167,8 +174,15 @@ func (p *Parameter) Check(v Value) (checked Value, problems []string) {
 		}
 	}
 	converted := make([]Value, 0, len(items))
+	choices := make(map[string]bool, len(p.Choices))
+	for _, choice := range p.Choices {
+		choices[choice.identity()] = true
+	}
 	for _, item := range items {
-		c, wrong := p.checkOne(item)
+		if len(problems) >= mostProblems {
+			return v, problems
+		}
+		c, wrong := p.checkOne(item, choices)
 		converted = append(converted, c)
 		problems = append(problems, wrong...)
 	}
@@ -178,7 +192,8 @@ func (p *Parameter) Check(v Value) (checked Value, problems []string) {
 	return converted[0], problems
 }
 
-func (p *Parameter) checkOne(v Value) (Value, []string) {
+// checkOne is Check for one value; choices has the identities of p.Choices.
+func (p *Parameter) checkOne(v Value, choices map[string]bool) (Value, []string) {
 	if v.IsNull() || v.Kind() == Text && v.text == "" && (p.Type == IntegerParameter || p.Type == FloatParameter) {
 		return v, []string{"No value supplied"}
 	}
@@ -197,7 +212,7 @@ func (p *Parameter) checkOne(v Value) (Value, []string) {
 			problems = append(problems, fmt.Sprintf("%s is less than the minimum allowed (%s)", converted, p.Min))
 		}
 	}
-	if len(p.Choices) > 0 && !slices.ContainsFunc(p.Choices, converted.Equal) {
+	if len(p.Choices) > 0 && (converted.isNaN() || !choices[converted.identity()]) {
 		problems = append(problems, fmt.Sprintf("%s is not among the choices allowed (%s)", converted, ListValue(p.Choices...)))
 	}
 	return converted, problems
@@ -315,7 +330,7 @@ func (s *Step) checkGiven(values map[string]Value) (map[string]Value, error) {
 		}
 		value, problems := p.Check(value)
 		for _, problem := range problems {
-			errs = append(errs, parameterFault(name, "parameter_value", "the parameter %s has a wrong value: %s", quote(name), printable(problem)).
+			errs = append(errs, parameterFault(name, "parameter_value", "the parameter %s has a wrong value: %s", quote(name), brief(problem, longestProblem)).
 				WithHint("It takes %s.", p.takes()))
 		}
 		checked[name] = value
@@ -329,7 +344,7 @@ func (p *Parameter) takes() string {
 		StringParameter: "a text", IntegerParameter: "a whole number", FloatParameter: "a number", FlagParameter: "true or false",
 	}[p.Type]
 	if p.Type != FlagParameter && len(p.Choices) > 0 {
-		what = "one of " + printable(ListValue(p.Choices...).String())
+		what = "one of " + brief(ListValue(p.Choices...).String(), longestProblem)
 	}
 	if !p.Min.IsNull() {
 		what += ", at least " + p.Min.String()
@@ -344,16 +359,13 @@ func (p *Parameter) takes() string {
 }
 
 func (s *Step) unknownParameter(name string) error {
-	names := make([]string, len(s.Parameters))
-	for i, p := range s.Parameters {
-		names[i] = p.Name
-	}
+	names := s.parameterNames()
 	err := parameterFault(name, "parameter_unknown", "the step %s has no parameter %s", quote(s.Name), quote(name))
 	switch near := nearest(name, names); {
 	case near != "":
 		return err.WithHint("Did you mean %s?", quote(near))
 	case len(names) > 0:
-		return err.WithHint("It has %s.", printable(strings.Join(names, ", ")))
+		return err.WithHint("It has %s.", brief(strings.Join(names, ", "), longestProblem))
 	default:
 		return err.WithHint("It has no parameters at all.")
 	}

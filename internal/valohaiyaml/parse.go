@@ -21,8 +21,13 @@ const (
 	maxDepth = 64
 
 	// maxNodes is how many keys, values, lists and maps a file may have once
-	// its aliases are written out, each of which takes some 200 bytes.
-	maxNodes = 250_000
+	// its aliases are written out, each of which takes some 200 bytes. It is
+	// ten times what a large organisation's file has, and few enough to compare
+	// each with each.
+	maxNodes = 50_000
+
+	// maxText is how many bytes all scalars may have, aliases written out.
+	maxText = 4 * MaxSize
 )
 
 // limits is the plugin that bounds the nesting while YAML is read.
@@ -134,6 +139,7 @@ func syntaxFinding(err error, r *report) {
 type composer struct {
 	report *report
 	nodes  int
+	text   int
 	failed bool
 
 	// open are the aliased nodes that are being written out, to see circles.
@@ -154,6 +160,9 @@ func (c *composer) compose(y *yaml.Node, parent *node) *node {
 	n := &node{line: y.Line, column: y.Column, parent: parent}
 	if c.nodes++; c.nodes > maxNodes {
 		c.fail(n, "too_many_nodes", "with its aliases written out the file has more than %d values", maxNodes)
+	}
+	if c.text += len(y.Value); c.text > maxText {
+		c.fail(n, "too_much_text", "with its aliases written out the file has more than %d bytes of text", maxText)
 	}
 	if c.failed {
 		return n

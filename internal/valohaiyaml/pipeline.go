@@ -154,19 +154,15 @@ func (p *Pipeline) find(name string) *PipelineNode {
 }
 
 func (p *Pipeline) nodeNames() []string {
-	names := make([]string, len(p.Nodes))
-	for i, n := range p.Nodes {
-		names[i] = n.Name
-	}
-	return names
+	return namesOf(p.Nodes, func(n *PipelineNode) string { return n.Name })
 }
 
 // lint tells what does not make sense in a pipeline.
 func (p *Pipeline) lint(f *File, r *report) {
 	seen := make(map[string]bool)
 	for _, n := range p.Nodes {
-		if seen[n.Name] {
-			r.add(Error, Lint, n.node, "duplicate_node", "the pipeline %s has another node %s", quote(p.Name), quote(n.Name)).
+		if seen[n.Name] && n.node.has("name") {
+			r.add(Error, Lint, n.node.get("name"), "duplicate_node", "the pipeline %s has another node %s", quote(p.Name), quote(n.Name)).
 				mend("Give one of them another name.")
 		}
 		seen[n.Name] = true
@@ -184,14 +180,14 @@ func (p *Pipeline) lint(f *File, r *report) {
 func (n *PipelineNode) lint(f *File, r *report) {
 	who := "node " + quote(n.Name)
 	if !n.node.has("commit") { // another commit may have what this one has not
-		if at := n.node.get("step"); at != nil && f.step(n.Step) == nil {
-			r.unknownName(at, who, "step", n.Step, stepNames(f))
+		if at := n.node.get("step"); at.kind() == Text && f.step(n.Step) == nil {
+			r.unknownName(Error, at, who, "step", n.Step, stepNames(f))
 		}
-		if at := n.node.get("task"); at != nil && !f.hasTask(n.Task) {
-			r.unknownName(at, who, "task", n.Task, taskNames(f))
+		if at := n.node.get("task"); at.kind() == Text && !f.hasTask(n.Task) {
+			r.unknownName(Error, at, who, "task", n.Task, taskNames(f))
 		}
-		if at := n.node.get("deployment"); at != nil && !slices.Contains(f.Deployments, n.Deployment) && len(f.Deployments) > 0 {
-			r.unknownName(at, who, "deployment", n.Deployment, f.Deployments)
+		if at := n.node.get("deployment"); at.kind() == Text && len(f.Deployments) > 0 && !f.hasDeployment(n.Deployment) {
+			r.unknownName(Warning, at, who, "deployment", n.Deployment, deploymentNames(f))
 		}
 		if s := f.step(n.Step); s != nil {
 			n.lintOverride(s, r)
@@ -212,12 +208,12 @@ func (n *PipelineNode) lintOverride(s *Step, r *report) {
 	override := n.node.get("override")
 	for _, in := range override.get("inputs").list() {
 		if at := in.get("name"); at.kind() == Text && !s.hasInput(at.text()) {
-			r.unknownName(at, "node "+quote(n.Name)+" with the step "+quote(s.Name), "input", at.text(), s.inputNames())
+			r.unknownName(Error, at, "node "+quote(n.Name)+" with the step "+quote(s.Name), "input", at.text(), s.inputNames())
 		}
 	}
 	for _, p := range override.get("parameters").list() {
 		if at := p.get("name"); at.kind() == Text && s.Parameter(at.text()) == nil {
-			r.unknownName(at, "node "+quote(n.Name)+" with the step "+quote(s.Name), "parameter", at.text(), s.parameterNames())
+			r.unknownName(Error, at, "node "+quote(n.Name)+" with the step "+quote(s.Name), "parameter", at.text(), s.parameterNames())
 		}
 	}
 }
@@ -238,7 +234,7 @@ func (p *Pipeline) lintEnd(f *File, end edgeEnd, r *report) {
 	}
 	n := p.find(end.node)
 	if n == nil {
-		r.unknownName(end.at, "an edge of the pipeline "+quote(p.Name), "node", end.node, p.nodeNames())
+		r.unknownName(Error, end.at, "an edge of the pipeline "+quote(p.Name), "node", end.node, p.nodeNames())
 	}
 	if !slices.Contains(edgeTypes, end.kind) {
 		w := r.add(Error, Lint, end.at, "edge_type", "%s is no type of an edge's end", quote(end.kind))
@@ -255,9 +251,9 @@ func (p *Pipeline) lintEnd(f *File, end edgeEnd, r *report) {
 	switch {
 	case s == nil || end.key == "":
 	case end.kind == "input" && !s.hasInput(end.key):
-		r.unknownName(end.at, "step "+quote(s.Name), "input", end.key, s.inputNames())
+		r.unknownName(Warning, end.at, "step "+quote(s.Name), "input", end.key, s.inputNames())
 	case end.kind == "parameter" && s.Parameter(end.key) == nil:
-		r.unknownName(end.at, "step "+quote(s.Name), "parameter", end.key, s.parameterNames())
+		r.unknownName(Warning, end.at, "step "+quote(s.Name), "parameter", end.key, s.parameterNames())
 	}
 }
 

@@ -14,7 +14,8 @@ type rule struct {
 	// kinds are what the node may be.
 	kinds []Kind
 
-	// keys are those of a closed map, needs the ones that must be there.
+	// keys are those of a map, and all that it may have unless there are values
+	// too; needs are the ones that must be there.
 	keys  map[string]*rule
 	needs []string
 
@@ -22,8 +23,9 @@ type rule struct {
 	// at most one must be there.
 	oneOf, someOf, notBoth []string
 
-	// values are those of a map whose keys are free; items those of a list,
-	// which has exactly count of them unless that is 0.
+	// values are those of a map under the keys that are free, which are all but
+	// those in keys; items those of a list, which has exactly count of them
+	// unless that is 0.
 	values, items *rule
 	count         int
 
@@ -116,7 +118,7 @@ func (r *report) check(n *node, ru *rule) {
 func (r *report) wrongKind(n *node, ru *rule) {
 	what := n.kind().String()
 	if n.kind() == Boolean || n.kind() == Time {
-		what += " (" + n.value.String() + ")"
+		what += " (" + brief(n.source, longestName) + ")"
 	}
 	f := r.add(Error, Schema, n, "type", "%s must be %s, not %s", place(n), kindsInWords(ru.kinds), what)
 	switch {
@@ -144,10 +146,10 @@ func (r *report) checkMap(n *node, ru *rule) {
 		switch {
 		case known && e.key.kind() == Text:
 			r.check(e.value, below)
-		case ru.keys != nil:
-			r.unknownKey(n, e, ru)
 		case ru.values != nil:
 			r.check(e.value, ru.values)
+		case ru.keys != nil:
+			r.unknownKey(n, e, ru)
 		}
 	}
 }
@@ -247,9 +249,9 @@ func place(n *node) string {
 	case n.parent == nil:
 		return "the file"
 	case n.key != nil:
-		return "`" + printable(n.key.value.String()) + "`"
+		return "`" + brief(n.key.value.String(), longestName) + "`"
 	case n.parent.key != nil:
-		return fmt.Sprintf("item %d of `%s`", n.index+1, printable(n.parent.key.value.String()))
+		return fmt.Sprintf("item %d of `%s`", n.index+1, brief(n.parent.key.value.String(), longestName))
 	default:
 		return fmt.Sprintf("item %d", n.index+1)
 	}

@@ -314,20 +314,12 @@ func (s *Step) hasInput(name string) bool {
 
 // inputNames are the names of the step's inputs.
 func (s *Step) inputNames() []string {
-	names := make([]string, len(s.Inputs))
-	for i, in := range s.Inputs {
-		names[i] = in.Name
-	}
-	return names
+	return namesOf(s.Inputs, func(in Input) string { return in.Name })
 }
 
 // parameterNames are the names of the step's parameters.
 func (s *Step) parameterNames() []string {
-	names := make([]string, len(s.Parameters))
-	for i, p := range s.Parameters {
-		names[i] = p.Name
-	}
-	return names
+	return namesOf(s.Parameters, func(p *Parameter) string { return p.Name })
 }
 
 // Variables are the environment variables of a run: the defaults, and over

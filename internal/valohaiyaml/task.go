@@ -1,7 +1,5 @@
 package valohaiyaml
 
-import "slices"
-
 // Task runs a step many times with other parameter values. It is read and
 // checked; running it is not this package's.
 type Task struct {
@@ -69,7 +67,7 @@ func taskOf(n *node) *Task {
 // lint tells what does not make sense in a task.
 func (t *Task) lint(f *File, r *report) {
 	if t.node.get("step").kind() == Text && f.step(t.Step) == nil {
-		r.unknownName(t.node.get("step"), "task "+quote(t.Name), "step", t.Step, stepNames(f))
+		r.unknownName(Warning, t.node.get("step"), "task "+quote(t.Name), "step", t.Step, stepNames(f))
 	}
 	r.lintExpression(t.node.get("stop-condition"))
 	only := func(key, taskType string) {
@@ -81,24 +79,4 @@ func (t *Task) lint(f *File, r *report) {
 	for _, key := range []string{"engine", "optimization-target-metric", "optimization-target-value"} {
 		only(key, bayesianTask)
 	}
-}
-
-func stepNames(f *File) []string {
-	names := make([]string, len(f.Steps))
-	for i, s := range f.Steps {
-		names[i] = s.Name
-	}
-	return names
-}
-
-func (f *File) hasTask(name string) bool {
-	return slices.ContainsFunc(f.Tasks, func(t *Task) bool { return t.Name == name })
-}
-
-func taskNames(f *File) []string {
-	names := make([]string, len(f.Tasks))
-	for i, t := range f.Tasks {
-		names[i] = t.Name
-	}
-	return names
 }

@@ -150,26 +150,43 @@ func (v Value) repr() string {
 }
 
 // Equal is Python's ==: 1, 1.0 and True are equal, "1" is none of them, and
-// NaN is not even itself. Maps, though, are equal only in the same order.
+// NaN is not even itself. Inside a list NaN is, and maps are equal only in the
+// same order.
 func (v Value) Equal(w Value) bool {
-	if v.isNumber() && w.isNumber() {
-		return v.compare(w) == equal
-	}
-	if v.kind != w.kind || v.text != w.text || len(v.list) != len(w.list) {
-		return false
-	}
-	for i := range v.list {
-		if !v.list[i].Equal(w.list[i]) || (v.kind == Map && !v.keys[i].Equal(w.keys[i])) {
-			return false
-		}
-	}
-	return true
+	return !v.isNaN() && v.identity() == w.identity()
 }
 
-// isNumber reports whether Python could do sums with v.
-func (v Value) isNumber() bool {
-	return v.kind == Integer || v.kind == Float || v.kind == Boolean
+// identity is the same text for equal values, and no other.
+func (v Value) identity() string {
+	switch v.kind {
+	case Boolean, Integer, Float:
+		if v.kind == Float && (math.IsNaN(v.float) || math.IsInf(v.float, 0)) {
+			return v.String()
+		}
+		n, whole := v.big().Int(nil)
+		if whole != big.Exact {
+			return v.String()
+		}
+		return n.String()
+	case List, Map:
+		var b strings.Builder
+		fmt.Fprintf(&b, "%d", v.kind)
+		for i, item := range v.list {
+			text := item.identity()
+			if v.kind == Map {
+				key := v.keys[i].identity()
+				fmt.Fprintf(&b, ",%d:%s", len(key), key)
+			}
+			fmt.Fprintf(&b, ",%d:%s", len(text), text)
+		}
+		return "[" + b.String()
+	default:
+		return v.kind.String() + ":" + v.text
+	}
 }
+
+// isNaN reports whether v is the number that equals none.
+func (v Value) isNaN() bool { return v.kind == Float && math.IsNaN(v.float) }
 
 // order is how two numbers compare; unordered if one is NaN.
 type order int
@@ -183,7 +200,7 @@ const (
 
 // compare orders two numbers, integers of any length included.
 func (v Value) compare(w Value) order {
-	if v.kind == Float && math.IsNaN(v.float) || w.kind == Float && math.IsNaN(w.float) {
+	if v.isNaN() || w.isNaN() {
 		return unordered
 	}
 	return order(v.big().Cmp(w.big()))
