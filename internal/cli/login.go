@@ -97,14 +97,26 @@ func signIn(c *cobra.Command, p *prompt, server, username string) (secret.Text, 
 	if err != nil {
 		return secret.Text{}, err
 	}
-	host, err := os.Hostname()
-	if err != nil {
-		host = "a shell"
-	}
 	got, err := anonymous.SignIn(c.Context(), wire.GetToken{
-		Username: username, Password: wire.NewPassword(password.Reveal()), Name: "fairlead login on " + host,
+		Username: username, Password: wire.NewPassword(password.Reveal()), Name: tokenName(),
 	})
 	return secret.New(got.Token), err
+}
+
+// tokenName says where a token was made, in the letters that a name may have.
+func tokenName() string {
+	const most = 50
+	host, err := os.Hostname()
+	if err != nil {
+		return "login"
+	}
+	host = strings.Map(func(r rune) rune {
+		if r == '.' || r == '-' || r >= '0' && r <= '9' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' {
+			return r
+		}
+		return '-'
+	}, host)
+	return "login-" + host[:min(len(host), most)]
 }
 
 func newLogout(s *session) *cobra.Command {

@@ -57,7 +57,7 @@ func (w *Worker) execute(running context.Context, lease wire.Lease) {
 	exit, err := r.runLimited(ctx)
 	result := r.result(exit, err, context.Cause(ctx))
 	if result.Failure != nil {
-		r.journal.status(result.Failure.Message)
+		r.journal.status("Failed: " + result.Failure.Message)
 	}
 	if journalErr := r.journal.close(); journalErr != nil && held.Err() == nil {
 		logger.Error("sending the log", "error", journalErr)
