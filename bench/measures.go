@@ -108,7 +108,7 @@ func (h *house) bundle(ctx context.Context) (dir, runtime string, stop func(), e
 	}
 	if err != nil || len(found) != 1 {
 		stop()
-		return "", "", nil, fmt.Errorf("looking for the bundle: %d found, %v", len(found), err)
+		return "", "", nil, errors.Join(fmt.Errorf("looking for the bundle: %d found", len(found)), err)
 	}
 	if dir, err = copyBundle(found[0], filepath.Join(h.dir, "bundle")); err != nil {
 		stop()

@@ -11,6 +11,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"fairlead.dev/fairlead/internal/execution"
+	"fairlead.dev/fairlead/internal/fault"
 	"fairlead.dev/fairlead/internal/valohaiyaml"
 	"fairlead.dev/fairlead/internal/wire"
 )
@@ -78,7 +79,7 @@ func (v *visit) commit(commit execution.Commit) wire.Commit {
 func configData(commit execution.Commit) (json.RawMessage, error) {
 	file, findings := valohaiyaml.Parse(commit.ConfigPath, []byte(commit.Config))
 	if err := findings.Err(); err != nil { // our fault: it could be run when it was uploaded
-		return nil, fmt.Errorf("reading the %s of %s: %v", commit.ConfigPath, commit.Identifier, err)
+		return nil, fault.New(fault.Internal, "commit_broken", "the %s of %s can no longer be read", commit.ConfigPath, commit.Identifier).WithCause(err)
 	}
 	text, err := json.Marshal(file.Data())
 	if err != nil {

@@ -188,7 +188,7 @@ func invalidRequest(message string, errs []error) *fault.Error {
 	f := fault.New(fault.Invalid, "invalid", "%s", message)
 	var texts []string
 	for _, err := range errs {
-		detail, ok := err.(*huma.ErrorDetail)
+		detail, ok := errors.AsType[*huma.ErrorDetail](err)
 		if !ok {
 			continue
 		}

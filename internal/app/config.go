@@ -84,12 +84,12 @@ func (c *WorkerConfig) flags(set *pflag.FlagSet) {
 	set.DurationVar(&c.Drain, "drain", 0, "time that running executions may go on at shutdown before they go back to the queue")
 }
 
-func (c *RegistryConfig) flags(set *pflag.FlagSet) {
-	set.StringSliceVar(&c.Addresses, "registry-address", nil, "reach a registry at another address: HOST=ADDRESS:PORT")
-	set.StringSliceVar(&c.CAs, "registry-ca", nil, "trust only these certificates for a registry: HOST=FILE")
-	set.StringSliceVar(&c.PlainHTTP, "registry-plain-http", nil, "speak http without encryption to a registry: HOST")
-	set.StringSliceVar(&c.Realms, "registry-realm", nil, "allow a registry's token service on another host: HOST=TOKEN-SERVICE-HOST")
-	set.StringVar(&c.CA, "ca", "", "file of certificates to trust besides the system's")
+func (r *RegistryConfig) flags(set *pflag.FlagSet) {
+	set.StringSliceVar(&r.Addresses, "registry-address", nil, "reach a registry at another address: HOST=ADDRESS:PORT")
+	set.StringSliceVar(&r.CAs, "registry-ca", nil, "trust only these certificates for a registry: HOST=FILE")
+	set.StringSliceVar(&r.PlainHTTP, "registry-plain-http", nil, "speak http without encryption to a registry: HOST")
+	set.StringSliceVar(&r.Realms, "registry-realm", nil, "allow a registry's token service on another host: HOST=TOKEN-SERVICE-HOST")
+	set.StringVar(&r.CA, "ca", "", "file of certificates to trust besides the system's")
 }
 
 // defaultDataDir is where a service keeps its data, and for another user than

@@ -62,10 +62,20 @@ func newExecutionShow(s *session) *cobra.Command {
 			return err
 		}
 		rows := [][]string{
-			{"execution", "#" + strconv.Itoa(e.Counter) + " of " + e.Project.Name}, {"id", e.ID}, {"step", e.Step},
-			{"status", outcome(e)}, {"image", e.Image}, {"image digest", e.ImageDigest}, {"commit", e.Commit.Identifier},
-			{"command", strings.ReplaceAll(e.Command, "\n", "; ")}, {"started by", e.Creator}, {"created", at(e.CTime)},
-			{"started", at(e.StartTime)}, {"ended", at(e.EndTime)}, {"duration", lasting(e.Duration)}, {"worker", e.Worker},
+			{"execution", "#" + strconv.Itoa(e.Counter) + " of " + e.Project.Name},
+			{"id", e.ID},
+			{"step", e.Step},
+			{"status", outcome(e)},
+			{"image", e.Image},
+			{"image digest", e.ImageDigest},
+			{"commit", e.Commit.Identifier},
+			{"command", strings.ReplaceAll(e.Command, "\n", "; ")},
+			{"started by", e.Creator},
+			{"created", at(e.CTime)},
+			{"started", at(e.StartTime)},
+			{"ended", at(e.EndTime)},
+			{"duration", lasting(e.Duration)},
+			{"worker", e.Worker},
 			{"tags", strings.Join(e.Tags, " ")},
 		}
 		if e.Failure != nil {

@@ -273,7 +273,10 @@ func newRegistryShow(s *session) *cobra.Command {
 			return err
 		}
 		rows := [][]string{
-			{"name", r.Name}, {"id", r.ID}, {"kind", r.Type}, {"organisation", fmt.Sprint(r.Owner)},
+			{"name", r.Name},
+			{"id", r.ID},
+			{"kind", r.Type},
+			{"organisation", fmt.Sprint(r.Owner)},
 			{"patterns", strings.Join(r.ImagePatterns, " ")},
 		}
 		for _, name := range slices.Sorted(maps.Keys(r.Configuration)) {

@@ -56,7 +56,7 @@ func newLogger(w io.Writer, level, format string) (*slog.Logger, error) {
 		return nil, fault.InvalidField("log-level", "choice", "%q is none of debug, info, warn and error", level)
 	}
 	if format == "text" || format == "auto" && isTerminal(w) {
-		return slog.New(tint.NewHandler(w, &tint.Options{Level: least, NoColor: !isTerminal(w)})), nil
+		return slog.New(tint.NewTextHandler(w, &tint.Options{Level: least, NoColor: !isTerminal(w)})), nil
 	}
 	return slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: least})), nil
 }

@@ -44,14 +44,14 @@ func Shell(ctx context.Context) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if program, err := os.ReadFile(path); err == nil { //nolint:gosec // our own cache
+	if program, err := os.ReadFile(path); err == nil { // our own cache
 		return program, nil
 	}
 	if err := buildShell(ctx, path); err != nil {
 		return nil, fault.New(fault.Unavailable, "demo_shell_missing", "this build of Fairlead holds no shell for its demo images, and it could not be built").
 			WithHint("Build Fairlead with `make`, which embeds it, or run in a checkout with the go command.").WithCause(err)
 	}
-	return os.ReadFile(path) //nolint:gosec // our own cache
+	return os.ReadFile(path) // our own cache
 }
 
 func embeddedShell() ([]byte, error) {

@@ -90,35 +90,43 @@ func TestEachReasonForNoGrantHasItsOwnCode(t *testing.T) {
 	}{
 		"a wrong secret": {
 			func(s setting) grant.Material { return materialOf(s.kind, "acme", password+"x") }, "acme/train",
-			fault.Unauthenticated, map[granttest.Kind]string{granttest.Generic: "secret_refused", granttest.DockerHub: "secret_refused", granttest.JFrog: "secret_refused"},
+			fault.Unauthenticated,
+			map[granttest.Kind]string{granttest.Generic: "secret_refused", granttest.DockerHub: "secret_refused", granttest.JFrog: "secret_refused"},
 		},
 		"a secret that was changed": {
 			func(s setting) grant.Material { s.SetPassword("acme", "another"); return s.material }, "acme/train",
-			fault.Unauthenticated, map[granttest.Kind]string{granttest.Generic: "secret_refused", granttest.DockerHub: "secret_refused", granttest.JFrog: "secret_refused"},
+			fault.Unauthenticated,
+			map[granttest.Kind]string{granttest.Generic: "secret_refused", granttest.DockerHub: "secret_refused", granttest.JFrog: "secret_refused"},
 		},
 		"somebody else's secret": {
 			func(s setting) grant.Material { return materialOf(s.kind, "mallory", password) }, "acme/train",
-			fault.Unauthenticated, map[granttest.Kind]string{granttest.Generic: "secret_refused", granttest.DockerHub: "secret_refused", granttest.JFrog: "username_refused"},
+			fault.Unauthenticated,
+			map[granttest.Kind]string{granttest.Generic: "secret_refused", granttest.DockerHub: "secret_refused", granttest.JFrog: "username_refused"},
 		},
 		"an expired secret": {
 			func(s setting) grant.Material { s.SetState("acme", granttest.Expired); return s.material }, "acme/train",
-			fault.Unauthenticated, map[granttest.Kind]string{granttest.Generic: "secret_expired", granttest.DockerHub: "secret_expired", granttest.JFrog: "secret_expired"},
+			fault.Unauthenticated,
+			map[granttest.Kind]string{granttest.Generic: "secret_expired", granttest.DockerHub: "secret_expired", granttest.JFrog: "secret_expired"},
 		},
 		"a revoked secret": {
 			func(s setting) grant.Material { s.SetState("acme", granttest.Revoked); return s.material }, "acme/train",
-			fault.Unauthenticated, map[granttest.Kind]string{granttest.Generic: "secret_revoked", granttest.DockerHub: "secret_refused", granttest.JFrog: "secret_revoked"},
+			fault.Unauthenticated,
+			map[granttest.Kind]string{granttest.Generic: "secret_revoked", granttest.DockerHub: "secret_refused", granttest.JFrog: "secret_revoked"},
 		},
 		"no right to the repository": {
 			func(s setting) grant.Material { return s.material }, "acme/secret",
-			fault.Denied, map[granttest.Kind]string{granttest.Generic: "no_pull_right", granttest.DockerHub: "no_pull_right", granttest.JFrog: ""},
+			fault.Denied,
+			map[granttest.Kind]string{granttest.Generic: "no_pull_right", granttest.DockerHub: "no_pull_right", granttest.JFrog: ""},
 		},
 		"no such repository": {
 			func(s setting) grant.Material { return s.material }, "acme/missing",
-			fault.Denied, map[granttest.Kind]string{granttest.Generic: "no_pull_right", granttest.DockerHub: "no_pull_right", granttest.JFrog: ""},
+			fault.Denied,
+			map[granttest.Kind]string{granttest.Generic: "no_pull_right", granttest.DockerHub: "no_pull_right", granttest.JFrog: ""},
 		},
 		"a registry that is down": {
 			func(s setting) grant.Material { s.SetOutage(http.StatusServiceUnavailable); return s.material }, "acme/train",
-			fault.Unavailable, map[granttest.Kind]string{granttest.Generic: "registry_down", granttest.DockerHub: "registry_down", granttest.JFrog: "registry_down"},
+			fault.Unavailable,
+			map[granttest.Kind]string{granttest.Generic: "registry_down", granttest.DockerHub: "registry_down", granttest.JFrog: "registry_down"},
 		},
 	}
 	for _, kind := range tokenKinds {

@@ -19,7 +19,8 @@ func TestRateLimitHeadersAreReadAsDockerHubWritesThem(t *testing.T) {
 	}{
 		"Docker Hub": {
 			http.Header{"Ratelimit-Limit": {"200;w=21600"}, "Ratelimit-Remaining": {"17;w=21600"}, "Docker-Ratelimit-Source": {"192.0.2.7"}},
-			oci.RateLimit{Limit: 200, Remaining: 17, Window: 6 * time.Hour, Source: "192.0.2.7"}, true,
+			oci.RateLimit{Limit: 200, Remaining: 17, Window: 6 * time.Hour, Source: "192.0.2.7"},
+			true,
 		},
 		"without a window":   {http.Header{"Ratelimit-Limit": {"100"}, "Ratelimit-Remaining": {"0"}, "Ratelimit-Reset": {"60"}}, oci.RateLimit{Limit: 100, Reset: time.Minute}, true},
 		"an endless wait":    {http.Header{"Ratelimit-Remaining": {"0"}, "Ratelimit-Reset": {"99999999999999"}}, oci.RateLimit{Reset: 24 * time.Hour}, true},

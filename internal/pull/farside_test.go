@@ -126,13 +126,6 @@ func (f *farSide) seen(word string) []string {
 	return found
 }
 
-// body is what the registry answers.
-func (f *farSide) body(r *http.Request) []byte {
-	answer := httptest.NewRecorder()
-	f.app.ServeHTTP(answer, r.Clone(r.Context()))
-	return answer.Body.Bytes()
-}
-
 func (f *farSide) push(t testing.TB, path string, what remote.Taggable) {
 	t.Helper()
 	ref, err := name.ParseReference(strings.TrimPrefix(f.back.URL, "http://")+"/"+path, name.Insecure)

@@ -86,7 +86,7 @@ func (c *codec) chunks(lines []execution.Line, after int64) (chunks []chunk, fir
 		if i == 0 {
 			first = after
 		}
-		plain = binary.AppendUvarint(plain, uint64(after-now)) //nolint:gosec // times only grow
+		plain = binary.AppendUvarint(plain, uint64(after-now)) // times only grow
 		plain = append(plain, number)
 		plain = binary.AppendUvarint(plain, uint64(len(line.Text)))
 		plain = append(plain, line.Text...)
@@ -143,9 +143,9 @@ func (c *codec) unpack(lines []execution.Line, body []byte, first, after int64, 
 		if width <= 0 || length > uint64(len(rest)-width) || int(number) >= len(streamsByNumber) {
 			return lines, errBody
 		}
-		text := rest[width : width+int(length)] //nolint:gosec // not more than len(rest)
+		text := rest[width : width+int(length)] // not more than len(rest)
 		rest = rest[width+len(text):]
-		now += int64(since) //nolint:gosec // looked at above
+		now += int64(since) // looked at above
 		if sequence > after {
 			lines = append(lines, execution.Line{
 				Sequence: sequence, Time: fromMicros(now), Stream: streamsByNumber[number], Text: string(text),

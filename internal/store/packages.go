@@ -55,7 +55,7 @@ func (p *Packages) sweep() error {
 		return err
 	}
 	for _, path := range orphans {
-		file, err := os.Open(path) //nolint:gosec // our own directory
+		file, err := os.Open(path) // our own directory
 		if errors.Is(err, fs.ErrNotExist) {
 			continue // its upload ended just now
 		}
@@ -77,7 +77,7 @@ func escapeGlob(path string) string {
 }
 
 func lockFile(file *os.File) error {
-	return syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) //nolint:gosec // a descriptor fits
+	return syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) // a descriptor fits
 }
 
 // Put implements execution.Packages.

@@ -68,7 +68,7 @@ func claimFile(path string) error {
 		return fault.New(fault.Invalid, "database_unreadable", "the database %q cannot be opened", path).
 			WithHint("Name a file in a directory that is there and that this user may write to.").WithCause(err)
 	}
-	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600) //nolint:gosec // the operator's own path
+	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600) // the operator's own path
 	if err == nil {
 		err = file.Close()
 	} else if errors.Is(err, fs.ErrExist) {

@@ -332,9 +332,9 @@ func (s stdio) onEach(args []string, do func(flags, path string) error) int {
 func mkdir(_ context.Context, s stdio, args []string) int {
 	return s.onEach(args, func(flags, path string) error {
 		if strings.Contains(flags, "p") {
-			return os.MkdirAll(path, 0o755) //nolint:gosec // as mkdir does
+			return os.MkdirAll(path, 0o755) // as mkdir does
 		}
-		return os.Mkdir(path, 0o755) //nolint:gosec // as mkdir does
+		return os.Mkdir(path, 0o755) // as mkdir does
 	})
 }
 

@@ -233,7 +233,7 @@ func status(code int) error {
 	if code == 0 {
 		return nil
 	}
-	return interp.ExitStatus(uint8(code)) //nolint:gosec // an exit code is a byte
+	return interp.ExitStatus(uint8(code)) // an exit code is a byte
 }
 
 // environ are the exported variables of the program.

@@ -72,7 +72,7 @@ func unpack(root *os.Root, header *tar.Header, content io.Reader) error {
 		if err != nil {
 			return err
 		}
-		_, err = io.Copy(file, content) //nolint:gosec // our own image
+		_, err = io.Copy(file, content) // our own image
 		return errors.Join(err, file.Close())
 	}
 }

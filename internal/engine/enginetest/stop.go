@@ -27,7 +27,7 @@ func (s suite) begin(t *testing.T, c engine.Container) (stop context.CancelFunc,
 	done := make(chan outcome, 1)
 	go func() {
 		exit, err := s.engine.Run(ctx, c)
-		writer.CloseWithError(err) //nolint:errcheck // it is always nil
+		writer.CloseWithError(err) // it is always nil
 		done <- outcome{exit, err}
 	}()
 	line := make([]byte, len("ready\n"))

@@ -159,7 +159,7 @@ func (e *Engine) lockRoot() (unlock func(), err error) {
 // tryLock opens the file at path, which it makes, and locks it until it is
 // closed or this process ends. A lock that is held is unix.EWOULDBLOCK.
 func tryLock(path string) (*os.File, error) {
-	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600) //nolint:gosec // below the state directory
+	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600) // below the state directory
 	if err != nil {
 		return nil, err
 	}

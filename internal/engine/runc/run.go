@@ -97,7 +97,7 @@ func (e *Engine) start(ctx context.Context, c engine.Container, b bundle) (endin
 	if err != nil {
 		return ending{}, err
 	}
-	defer out.Close() //nolint:errcheck // read to their ends
+	defer out.Close() // read to their ends
 
 	gone := make(chan struct{}) // the runtime's process has ended
 	pidFile := b.path("pid")
@@ -174,7 +174,7 @@ func (e *Engine) destroy(ctx context.Context, b bundle) error {
 	first := -1
 	if state, err := runtime.State(ctx, b.id); err == nil && state.Pid > 0 {
 		if first, err = unix.PidfdOpen(state.Pid, 0); err == nil {
-			defer unix.Close(first) //nolint:errcheck // only watched
+			defer unix.Close(first) // only watched
 		}
 	}
 	err := runtime.Delete(ctx, b.id, &gorunc.DeleteOpts{Force: true})
@@ -182,7 +182,7 @@ func (e *Engine) destroy(ctx context.Context, b bundle) error {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		poll := []unix.PollFd{{Fd: int32(first), Events: unix.POLLIN}} //nolint:gosec // a descriptor is small
+		poll := []unix.PollFd{{Fd: int32(first), Events: unix.POLLIN}} // a descriptor is small
 		if n, err := unix.Poll(poll, 100); n > 0 || (err != nil && !errors.Is(err, unix.EINTR)) {
 			break
 		}

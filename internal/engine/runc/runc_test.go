@@ -59,7 +59,7 @@ func runtimes(t testing.TB) map[string]string {
 	if controllers, err := os.ReadFile("/sys/fs/cgroup/unified/cgroup.controllers"); err == nil && len(controllers) > 1 {
 		crun = filepath.Join(t.TempDir(), "crun")
 		script := "#!/bin/sh\nexec unshare -m sh -c 'umount /sys/fs/cgroup/unified; exec crun \"$@\"' crun \"$@\"\n"
-		if err := os.WriteFile(crun, []byte(script), 0o700); err != nil { //nolint:gosec // a program
+		if err := os.WriteFile(crun, []byte(script), 0o700); err != nil { // a program
 			t.Fatal(err)
 		}
 	}

@@ -85,8 +85,11 @@ func (e *Engine) spec(c engine.Container, b bundle, countsSwap bool) (*specs.Spe
 
 func namespaces(network engine.Network) []specs.LinuxNamespace {
 	own := []specs.LinuxNamespace{
-		{Type: specs.PIDNamespace}, {Type: specs.MountNamespace}, {Type: specs.IPCNamespace},
-		{Type: specs.UTSNamespace}, {Type: specs.CgroupNamespace},
+		{Type: specs.PIDNamespace},
+		{Type: specs.MountNamespace},
+		{Type: specs.IPCNamespace},
+		{Type: specs.UTSNamespace},
+		{Type: specs.CgroupNamespace},
 	}
 	if network == engine.NoNetwork {
 		own = append(own, specs.LinuxNamespace{Type: specs.NetworkNamespace})

@@ -34,9 +34,9 @@ func lookupUser(rootfs, name string) (specs.User, string, error) {
 		return specs.User{}, "", fault.New(fault.Invalid, "user_unknown", "the image has no user %q", name).
 			WithHint("Use a user of the image, or a number.").WithCause(err)
 	}
-	account := specs.User{UID: uint32(found.Uid), GID: uint32(found.Gid)} //nolint:gosec // GetExecUser bounds them
+	account := specs.User{UID: uint32(found.Uid), GID: uint32(found.Gid)} // GetExecUser bounds them
 	for _, gid := range found.Sgids {
-		account.AdditionalGids = append(account.AdditionalGids, uint32(gid)) //nolint:gosec // likewise
+		account.AdditionalGids = append(account.AdditionalGids, uint32(gid)) // likewise
 	}
 	return account, found.Home, nil
 }

@@ -38,9 +38,16 @@ func Exercise(t *testing.T, open Open) {
 		name  string
 		tests []sentence
 	}{
-		{"users", users}, {"organisations", organizations}, {"projects", projects}, {"tokens", tokens},
-		{"credentials", credentials}, {"commits", commits}, {"executions", executions},
-		{"leases", leases}, {"logs", logs}, {"audit", trail},
+		{"users", users},
+		{"organisations", organizations},
+		{"projects", projects},
+		{"tokens", tokens},
+		{"credentials", credentials},
+		{"commits", commits},
+		{"executions", executions},
+		{"leases", leases},
+		{"logs", logs},
+		{"audit", trail},
 	} {
 		t.Run(group.name, func(t *testing.T) {
 			for _, s := range group.tests {
