@@ -73,9 +73,11 @@ var (
 
 func expressionTokens(text string) ([]token, error) {
 	var tokens []token
+	column := 1
 	for rest := text; ; {
-		rest = strings.TrimLeft(rest, " \t")
-		column := utf8.RuneCountInString(text[:len(text)-len(rest)]) + 1
+		trimmed := strings.TrimLeft(rest, " \t")
+		column += len(rest) - len(trimmed)
+		rest = trimmed
 		if rest == "" {
 			return append(tokens, token{endToken, "", column}), nil
 		}
@@ -100,6 +102,7 @@ func expressionTokens(text string) ([]token, error) {
 			return nil, &expressionError{column, fmt.Sprintf("%q has no meaning here", char)}
 		}
 		tokens = append(tokens, next)
+		column += utf8.RuneCountInString(next.text)
 		rest = rest[len(next.text):]
 	}
 }

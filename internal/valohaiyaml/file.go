@@ -152,15 +152,15 @@ func (f *File) hasDeployment(name string) bool {
 	return slices.ContainsFunc(f.Deployments, func(d *Deployment) bool { return d.Name == name })
 }
 
-func stepNames(f *File) []string {
+func (f *File) stepNames() []string {
 	return namesOf(f.Steps, func(s *Step) string { return s.Name })
 }
 
-func taskNames(f *File) []string {
+func (f *File) taskNames() []string {
 	return namesOf(f.Tasks, func(t *Task) string { return t.Name })
 }
 
-func deploymentNames(f *File) []string {
+func (f *File) deploymentNames() []string {
 	return namesOf(f.Deployments, func(d *Deployment) string { return d.Name })
 }
 
@@ -178,7 +178,7 @@ func (f *File) FindStep(name string) (*Step, error) {
 	if s := f.step(name); s != nil {
 		return s, nil
 	}
-	names := stepNames(f)
+	names := f.stepNames()
 	unknown := fault.InvalidField("step", "step_unknown", "there is no step %s", quote(name))
 	switch near := nearest(name, names); {
 	case near != "":

@@ -116,7 +116,11 @@ const mostFindings = 1000
 type report struct {
 	file     string
 	findings []*Finding
-	dropped  int
+
+	// dropped counts what was left out, and fatal says whether any of it keeps
+	// the file from being run.
+	dropped int
+	fatal   bool
 }
 
 // add notes a finding at n.
@@ -125,8 +129,9 @@ func (r *report) add(severity Severity, layer Layer, n *node, code, format strin
 		Severity: severity, Layer: layer, Code: code,
 		File: r.file, Line: n.line, Column: n.column, Message: fmt.Sprintf(format, args...),
 	}
-	if len(r.findings) == mostFindings {
+	if r.full() {
 		r.dropped++
+		r.fatal = r.fatal || severity == Error && layer != Lint
 		return f
 	}
 	f.Path = n.path()
@@ -146,13 +151,20 @@ func (r *report) sorted() Findings {
 	}
 	if r.dropped > 0 {
 		last := fs[len(fs)-1]
+		layer := Lint
+		if r.fatal {
+			layer = Schema
+		}
 		fs = append(fs, Finding{
-			Severity: Error, Layer: Schema, Code: "too_many_findings", File: r.file, Line: last.Line, Column: last.Column,
+			Severity: Error, Layer: layer, Code: "too_many_findings", File: r.file, Line: last.Line, Column: last.Column,
 			Message: fmt.Sprintf("there is more wrong than is told: %d further findings are left out", r.dropped),
 		})
 	}
 	return fs
 }
+
+// full reports whether what is added now is left out.
+func (r *report) full() bool { return len(r.findings) == mostFindings }
 
 // nearest is the candidate that word is most likely a slip of, or "". It looks
 // at a few hundred candidates, none of them longer than a name is.

@@ -100,10 +100,14 @@ func (p *Parameter) lintTemplates(r *report) {
 }
 
 // unknownName tells of a name that nothing in the file has. It is an Error where
-// the format's own linter has one; what that lets pass is a Warning.
-func (r *report) unknownName(severity Severity, at *node, who, kind, name string, names []string) {
+// the format's own linter has one; what that lets pass is a Warning. names gives
+// those that there are, which are looked at only for a suggestion.
+func (r *report) unknownName(severity Severity, at *node, who, kind, name string, names func() []string) {
 	f := r.add(severity, Lint, at, "unknown_"+kind, "%s: there is no %s %s", who, kind, quote(name))
-	if near := nearest(name, names); near != "" {
+	if r.full() {
+		return
+	}
+	if near := nearest(name, names()); near != "" {
 		f.mend("Did you mean %s?", quote(near))
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"regexp"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -65,7 +66,7 @@ func load(data []byte, r *report) *node {
 	case errors.Is(err, io.EOF):
 		return top
 	case err != nil:
-		syntaxFinding(err, r)
+		syntaxFinding(err, data, r)
 		return nil
 	}
 	switch err := loader.Load(&second); {
@@ -74,7 +75,7 @@ func load(data []byte, r *report) *node {
 		r.add(Error, Syntax, at, "several_documents", "the file holds more than one YAML document").mend("Leave out the line `---` between them.")
 		return nil
 	case !errors.Is(err, io.EOF):
-		syntaxFinding(err, r)
+		syntaxFinding(err, data, r)
 		return nil
 	}
 	c := composer{report: r}
@@ -108,13 +109,18 @@ func checkText(data []byte, r *report) bool {
 	return true
 }
 
-// syntaxFinding tells what the YAML package did not understand, and where.
-func syntaxFinding(err error, r *report) {
+// syntaxFinding tells what the YAML package did not understand in data, and
+// where: at the end of the text if it is the end that comes too early.
+func syntaxFinding(err error, data []byte, r *report) {
 	at := &node{line: 1, column: 1}
 	message := err.Error()
 	if e, ok := errors.AsType[*yaml.LoadError](err); ok {
 		message = e.Message
-		for _, mark := range []yaml.Mark{e.Mark, e.ContextMark} {
+		marks := []yaml.Mark{e.Mark, e.ContextMark}
+		if strings.Contains(message, "unexpected end of stream") {
+			slices.Reverse(marks) // where it begins says more than that the file ends
+		}
+		for _, mark := range marks {
 			if mark.Line > 0 {
 				at.line, at.column = mark.Line, max(1, mark.Column)
 				break
@@ -123,6 +129,9 @@ func syntaxFinding(err error, r *report) {
 		if e.ContextMsg != "" {
 			message = e.ContextMsg + ": " + message
 		}
+	}
+	if lines := breaks.Split(string(data), -1); at.line > len(lines) {
+		at.line, at.column = len(lines), utf8.RuneCountInString(lines[len(lines)-1])+1
 	}
 	f := r.add(Error, Syntax, at, "yaml_syntax", "this is not YAML: %s", printable(message))
 	switch {
@@ -134,6 +143,9 @@ func syntaxFinding(err error, r *report) {
 		f.mend("Check the indentation of this line.")
 	}
 }
+
+// breaks are what YAML 1.1 ends a line with.
+var breaks = regexp.MustCompile("\r\n|[\r\n\u0085\u2028\u2029]")
 
 // composer makes nodes of what the YAML package read.
 type composer struct {

@@ -181,13 +181,13 @@ func (n *PipelineNode) lint(f *File, r *report) {
 	who := "node " + quote(n.Name)
 	if !n.node.has("commit") { // another commit may have what this one has not
 		if at := n.node.get("step"); at.kind() == Text && f.step(n.Step) == nil {
-			r.unknownName(Error, at, who, "step", n.Step, stepNames(f))
+			r.unknownName(Error, at, who, "step", n.Step, f.stepNames)
 		}
 		if at := n.node.get("task"); at.kind() == Text && !f.hasTask(n.Task) {
-			r.unknownName(Error, at, who, "task", n.Task, taskNames(f))
+			r.unknownName(Error, at, who, "task", n.Task, f.taskNames)
 		}
 		if at := n.node.get("deployment"); at.kind() == Text && len(f.Deployments) > 0 && !f.hasDeployment(n.Deployment) {
-			r.unknownName(Warning, at, who, "deployment", n.Deployment, deploymentNames(f))
+			r.unknownName(Warning, at, who, "deployment", n.Deployment, f.deploymentNames)
 		}
 		if s := f.step(n.Step); s != nil {
 			n.lintOverride(s, r)
@@ -208,12 +208,12 @@ func (n *PipelineNode) lintOverride(s *Step, r *report) {
 	override := n.node.get("override")
 	for _, in := range override.get("inputs").list() {
 		if at := in.get("name"); at.kind() == Text && !s.hasInput(at.text()) {
-			r.unknownName(Error, at, "node "+quote(n.Name)+" with the step "+quote(s.Name), "input", at.text(), s.inputNames())
+			r.unknownName(Error, at, "node "+quote(n.Name)+" with the step "+quote(s.Name), "input", at.text(), s.inputNames)
 		}
 	}
 	for _, p := range override.get("parameters").list() {
 		if at := p.get("name"); at.kind() == Text && s.Parameter(at.text()) == nil {
-			r.unknownName(Error, at, "node "+quote(n.Name)+" with the step "+quote(s.Name), "parameter", at.text(), s.parameterNames())
+			r.unknownName(Error, at, "node "+quote(n.Name)+" with the step "+quote(s.Name), "parameter", at.text(), s.parameterNames)
 		}
 	}
 }
@@ -234,7 +234,7 @@ func (p *Pipeline) lintEnd(f *File, end edgeEnd, r *report) {
 	}
 	n := p.find(end.node)
 	if n == nil {
-		r.unknownName(Error, end.at, "an edge of the pipeline "+quote(p.Name), "node", end.node, p.nodeNames())
+		r.unknownName(Error, end.at, "an edge of the pipeline "+quote(p.Name), "node", end.node, p.nodeNames)
 	}
 	if !slices.Contains(edgeTypes, end.kind) {
 		w := r.add(Error, Lint, end.at, "edge_type", "%s is no type of an edge's end", quote(end.kind))
@@ -251,9 +251,9 @@ func (p *Pipeline) lintEnd(f *File, end edgeEnd, r *report) {
 	switch {
 	case s == nil || end.key == "":
 	case end.kind == "input" && !s.hasInput(end.key):
-		r.unknownName(Warning, end.at, "step "+quote(s.Name), "input", end.key, s.inputNames())
+		r.unknownName(Warning, end.at, "step "+quote(s.Name), "input", end.key, s.inputNames)
 	case end.kind == "parameter" && s.Parameter(end.key) == nil:
-		r.unknownName(Warning, end.at, "step "+quote(s.Name), "parameter", end.key, s.parameterNames())
+		r.unknownName(Warning, end.at, "step "+quote(s.Name), "parameter", end.key, s.parameterNames)
 	}
 }
 

@@ -67,7 +67,7 @@ func taskOf(n *node) *Task {
 // lint tells what does not make sense in a task.
 func (t *Task) lint(f *File, r *report) {
 	if t.node.get("step").kind() == Text && f.step(t.Step) == nil {
-		r.unknownName(Warning, t.node.get("step"), "task "+quote(t.Name), "step", t.Step, stepNames(f))
+		r.unknownName(Warning, t.node.get("step"), "task "+quote(t.Name), "step", t.Step, f.stepNames)
 	}
 	r.lintExpression(t.node.get("stop-condition"))
 	only := func(key, taskType string) {
