@@ -20,6 +20,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -215,7 +216,7 @@ func prepareRoot(root string) error {
 	}
 	if runtime.GOOS != "linux" || os.Geteuid() != 0 {
 		return fault.New(fault.Invalid, "root_needed", "images are unpacked and mounted by root on Linux").
-			WithHint("Start the worker as root (sudo), or use the docker or kubernetes engine, which needs no root here.")
+			WithHint("Start the worker as root (sudo).")
 	}
 	for _, dir := range []string{rootfsDir, writableDir, rubbishDir, emptyDir} {
 		if err := os.MkdirAll(filepath.Join(root, dir), directory); err != nil {
@@ -346,9 +347,20 @@ func (s *Store) context(ctx context.Context) context.Context {
 	return log.WithLogger(namespaces.WithNamespace(ctx, namespace), s.logrus)
 }
 
+// quietDefault is for the logger of containerd's that there is once in a process.
+var quietDefault sync.Once
+
 // quietLogrus passes containerd's warnings on to logger and writes nothing
 // itself.
+//
+// The content store asks no context: it tells the default logger, and at every
+// start, that a filesystem has no fs-verity, which nothing here needs.
 func quietLogrus(logger *slog.Logger) *logrus.Entry {
+	quietDefault.Do(func() {
+		quiet := logrus.New()
+		quiet.SetOutput(io.Discard)
+		log.L = logrus.NewEntry(quiet)
+	})
 	bridge := logrus.New()
 	bridge.SetOutput(io.Discard)
 	bridge.SetLevel(logrus.WarnLevel)
