@@ -158,7 +158,7 @@ func decode(response *http.Response, out any) error {
 		return err
 	}
 	if err := json.NewDecoder(io.LimitReader(response.Body, answerMost)).Decode(out); err != nil {
-		return fault.New(fault.Unavailable, "answer_unreadable", "the server's answer could not be read").
+		return fault.New(fault.Unavailable, codeUnreadable, "the server's answer could not be read").
 			WithHint("Try again; if it stays so, check that the address is a Fairlead server's.").WithCause(err)
 	}
 	return nil
@@ -197,12 +197,27 @@ func all[T any](ctx context.Context, c *Client, path string, query url.Values) (
 	}
 }
 
+// Codes of what is wrong between us and the server.
+const (
+	codeUnreachable = "server_unreachable"
+	codeForeign     = "answer_foreign"
+	codeUnreadable  = "answer_unreadable"
+)
+
+// IsUnreachable reports whether a call failed on the way to the server or back,
+// and not by the server's decision: the same call may well succeed later.
+func IsUnreachable(err error) bool {
+	f := fault.From(err)
+	return f != nil && f.Kind == fault.Unavailable &&
+		(f.Code == codeUnreachable || f.Code == codeForeign || f.Code == codeUnreadable)
+}
+
 func (c *Client) unreachable(err error) error {
 	var wrapped *url.Error
 	if errors.As(err, &wrapped) {
 		err = wrapped.Err // without the address, which the message has
 	}
-	return fault.New(fault.Unavailable, "server_unreachable", "the server %s cannot be reached", c.Server()).
+	return fault.New(fault.Unavailable, codeUnreachable, "the server %s cannot be reached", c.Server()).
 		WithHint("Check that `fairlead serve` runs there and that --server or FAIRLEAD_SERVER is right (%s).", err).WithCause(err)
 }
 
@@ -214,7 +229,7 @@ func (c *Client) problem(response *http.Response) error {
 	kind, _, _ := mime.ParseMediaType(response.Header.Get("Content-Type"))
 	isJSON := kind == "application/problem+json" || kind == "application/json"
 	if err != nil || !isJSON || json.Unmarshal(text, &p) != nil || p.Detail == "" {
-		return fault.New(kindOf(response.StatusCode), "answer_foreign", "%s answered %s without saying why", c.Server(), response.Status).
+		return fault.New(kindOf(response.StatusCode), codeForeign, "%s answered %s without saying why", c.Server(), response.Status).
 			WithHint("Check that the address is a Fairlead server's and that nothing in between changes answers.")
 	}
 	f := &fault.Error{

@@ -10,6 +10,7 @@ import (
 
 	"github.com/opencontainers/go-digest"
 
+	"fairlead.dev/fairlead/internal/client"
 	"fairlead.dev/fairlead/internal/image"
 	"fairlead.dev/fairlead/internal/oci"
 	"fairlead.dev/fairlead/internal/pull"
@@ -88,10 +89,11 @@ type grants struct {
 }
 
 func (g *grants) ask(ctx context.Context, request wire.GrantRequest) (grant wire.Grant, err error) {
-	err = persist(ctx, func() error {
+	// A registry that is down is the registry's, and told at once.
+	err = persistWhile(ctx, func() error {
 		grant, err = g.run.worker.config.Client.PullGrant(ctx, request)
 		return err
-	})
+	}, client.IsUnreachable)
 	if err == nil {
 		g.current = grant
 	}

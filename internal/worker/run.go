@@ -155,6 +155,23 @@ func (r *run) runContainer(ctx context.Context, files workspace, pulled pull.Ima
 	return exit, err
 }
 
+// shellFailure says what the exit codes mean by which every shell tells that it
+// could not run a command; nil for all others.
+// https://pubs.opengroup.org/onlinepubs/9799919799/utilities/V3_chap02.html#tag_19_08_02
+func (r *run) shellFailure(code int) *wire.Failure {
+	const notExecutable, notFound = 126, 127
+	switch code {
+	case notFound:
+		return &wire.Failure{Code: "command_not_found", Message: fmt.Sprintf(
+			"exit code 127: a command of the step is not in the image %s. Check its spelling, or use an image that has it.", r.job.Image)}
+	case notExecutable:
+		return &wire.Failure{Code: "command_not_executable", Message: fmt.Sprintf(
+			"exit code 126: a command of the step is in the image %s but cannot be executed. Check its mode and the machine it is made for.", r.job.Image)}
+	default:
+		return nil
+	}
+}
+
 // cleaned logs what could not be removed: it costs disk space, not the result.
 func (r *run) cleaned(what string, err error) {
 	if err != nil {
@@ -192,7 +209,7 @@ func (r *run) result(exit engine.Exit, err, cause error) wire.LeaseResult {
 			Failure: &wire.Failure{Code: "out_of_memory", Message: message},
 		}
 	case exit.Code != 0:
-		return wire.LeaseResult{Status: string(execution.Error), ExitCode: &exit.Code}
+		return wire.LeaseResult{Status: string(execution.Error), ExitCode: &exit.Code, Failure: r.shellFailure(exit.Code)}
 	default:
 		return wire.LeaseResult{Status: string(execution.Complete), ExitCode: &exit.Code}
 	}

@@ -159,9 +159,14 @@ func pause(ctx context.Context, d time.Duration) {
 
 // persist calls f until it succeeds, fails for good, or ctx ends.
 func persist(ctx context.Context, f func() error) error {
+	return persistWhile(ctx, f, func(err error) bool { return fault.Is(err, fault.Unavailable) })
+}
+
+// persistWhile is persist for errors that passing says may pass.
+func persistWhile(ctx context.Context, f func() error, passing func(error) bool) error {
 	for retry := retryFirst; ; retry = min(2*retry, retryMost) {
 		err := f()
-		if err == nil || !fault.Is(err, fault.Unavailable) || ctx.Err() != nil {
+		if err == nil || !passing(err) || ctx.Err() != nil {
 			return err
 		}
 		pause(ctx, retry)

@@ -1,0 +1,165 @@
+package cli_test
+
+import (
+	"bufio"
+	"cmp"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"fairlead.dev/fairlead/internal/cli"
+	"fairlead.dev/fairlead/internal/demoimage"
+	"fairlead.dev/fairlead/internal/grant/granttest"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){
+		"fairlead": func() { os.Exit(cli.Main(os.Args[1:], "test")) },
+	})
+}
+
+// registryPassword is what no story may ever print.
+const registryPassword = "correct-horse-battery-staple"
+
+// TestStories runs the stories in testdata: real servers, real containers, and a
+// real private registry. They have further commands:
+//
+//	serve [ARG…]     starts a server in the background and waits until it serves
+//	kill             kills it as kill -9 does
+//	end              ends it with SIGTERM
+//	interrupt ARG…   runs `fairlead ARG…` and interrupts it at its first output
+func TestStories(t *testing.T) {
+	registry := newRegistry(t)
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata",
+		Setup: func(env *testscript.Env) error {
+			ca := filepath.Join(env.WorkDir, "ca.pem")
+			env.Setenv("HOME", filepath.Join(env.WorkDir, "home"))
+			env.Setenv("XDG_CONFIG_HOME", filepath.Join(env.WorkDir, "home"))
+			env.Setenv("FAIRLEAD_REGISTRY_ADDRESS", registry.Host()+"="+registry.Address()+",down.example=127.0.0.1:1")
+			env.Setenv("FAIRLEAD_REGISTRY_CA", registry.Host()+"="+ca)
+			env.Setenv("REGISTRY_PASSWORD", registryPassword)
+			env.Setenv("PATH", env.Getenv("PATH")+":/usr/sbin:/sbin")
+			env.Values["server"] = new(server)
+			return os.WriteFile(ca, registry.CA(), 0o600)
+		},
+		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
+			"serve": serve, "kill": kill, "end": end, "interrupt": interrupt,
+		},
+	})
+}
+
+// newRegistry is a private registry with the images of the stories.
+func newRegistry(t *testing.T) *granttest.Registry {
+	t.Helper()
+	registry := granttest.New(t, granttest.Options{})
+	registry.AddUser("robot", registryPassword, granttest.Pull("ml/*"))
+	for name, options := range map[string]demoimage.Options{
+		"ml/train":  {User: "trainer", Env: []string{"FROM_IMAGE=yes"}, Layers: 2, LayerBytes: 1 << 20},
+		"ml/root":   {},
+		"ml/entry":  {Entrypoint: []string{"/bin/sh", "-c", `echo entered; exec "$@"`, "entry"}},
+		"ml/none":   {Entrypoint: []string{"/no/such/program"}},
+		"ml/arm":    {Architecture: "riscv64"},
+		"private/x": {},
+	} {
+		image, err := demoimage.New(options)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := registry.Push(t.Context(), name, "v1", image); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return registry
+}
+
+// server is the server of one story.
+type server struct{ command *exec.Cmd }
+
+func serverOf(ts *testscript.TestScript) *server { return ts.Value("server").(*server) }
+
+// serve starts a server and gives the story its address and, the first time, the
+// first user's password.
+func serve(ts *testscript.TestScript, _ bool, args []string) {
+	s, work := serverOf(ts), ts.Getenv("WORK")
+	program, err := exec.LookPath("fairlead")
+	ts.Check(err)
+	// A server that comes again is where it was, as a real one would be.
+	listen := cmp.Or(strings.TrimPrefix(ts.Getenv("FAIRLEAD_SERVER"), "http://"), "127.0.0.1:0")
+	args = append([]string{"serve", "--listen", listen, "--data-dir", filepath.Join(work, "data")}, args...)
+	s.command = exec.Command(program, args...)
+	s.command.Dir = work
+	for _, name := range []string{"HOME", "PATH", "FAIRLEAD_REGISTRY_ADDRESS", "FAIRLEAD_REGISTRY_CA", "TMPDIR"} {
+		s.command.Env = append(s.command.Env, name+"="+ts.Getenv(name))
+	}
+	log, err := os.OpenFile(filepath.Join(work, "server.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	ts.Check(err)
+	defer func() { ts.Check(log.Close()) }()
+	s.command.Stderr = log
+	out, err := s.command.StdoutPipe()
+	ts.Check(err)
+	ts.Check(s.command.Start())
+	ts.Defer(func() { s.stop(syscall.SIGTERM) })
+	lines := bufio.NewScanner(out)
+	for lines.Scan() {
+		if password, found := strings.CutPrefix(lines.Text(), "Password, shown this once: "); found {
+			ts.Setenv("ADMIN_PASSWORD", password)
+			ts.Check(os.WriteFile(filepath.Join(work, "admin-password"), []byte(password+"\n"), 0o600))
+		}
+		if address, found := strings.CutPrefix(lines.Text(), "Serving on "); found {
+			ts.Setenv("FAIRLEAD_SERVER", address)
+			return
+		}
+	}
+	ts.Fatalf("the server did not start: %s", ts.ReadFile(filepath.Join(work, "server.log")))
+}
+
+func (s *server) stop(signal os.Signal) {
+	if s.command == nil {
+		return
+	}
+	_ = s.command.Process.Signal(signal) // it may have ended
+	_ = s.command.Wait()                 // with the signal
+	s.command = nil
+}
+
+func kill(ts *testscript.TestScript, _ bool, _ []string) { serverOf(ts).stop(syscall.SIGKILL) }
+func end(ts *testscript.TestScript, _ bool, _ []string)  { serverOf(ts).stop(syscall.SIGTERM) }
+
+// interrupt runs `fairlead ARG…` and interrupts it at its first line of output,
+// which only the step writes. Its whole output is then in the file `output`.
+func interrupt(ts *testscript.TestScript, _ bool, args []string) {
+	program, err := exec.LookPath("fairlead")
+	ts.Check(err)
+	command := exec.Command(program, args...)
+	command.Dir = ts.MkAbs(".")
+	for _, name := range []string{"HOME", "XDG_CONFIG_HOME", "PATH", "FAIRLEAD_SERVER", "FAIRLEAD_TOKEN", "FAIRLEAD_PROJECT"} {
+		if value := ts.Getenv(name); value != "" {
+			command.Env = append(command.Env, name+"="+value)
+		}
+	}
+	errors, err := os.Create(ts.MkAbs("output"))
+	ts.Check(err)
+	defer func() { ts.Check(errors.Close()) }()
+	command.Stderr = errors
+	out, err := command.StdoutPipe()
+	ts.Check(err)
+	ts.Check(command.Start())
+	lines := bufio.NewScanner(out)
+	for first := true; lines.Scan(); first = false {
+		_, err := fmt.Fprintln(errors, lines.Text())
+		ts.Check(err)
+		if first {
+			ts.Check(command.Process.Signal(os.Interrupt))
+		}
+	}
+	err = command.Wait()
+	_, writeErr := fmt.Fprintf(errors, "exit: %v\n", err)
+	ts.Check(writeErr)
+}
