@@ -44,7 +44,7 @@ func (b *Broker) uncovered(ctx context.Context, request Request, err error) erro
 	f := fault.New(fault.Unauthenticated, "no_credential",
 		"no registry credential of the organisation %s covers %s, so it was asked for without one, and %s does not give it to everybody: it is private, or it does not exist",
 		organization, request.Image, request.Image.Host()).
-		WithHint("An admin of %s can add one: `fairlead registry add --pattern '%s/%s' …`; `fairlead explain %s` shows what there is.",
+		WithHint("An admin of %s can add one: `fairlead registry add KIND --pattern '%s/%s'`; `fairlead explain %s` shows what there is.",
 			organization, request.Image.Host(), request.Image.Repository(), request.Image).
 		WithCause(err)
 	near, nearErr := b.config.Selector.Near(ctx, request.Project, request.Image)

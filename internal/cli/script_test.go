@@ -31,8 +31,8 @@ const registryPassword = "correct-horse-battery-staple"
 // real private registry. They have further commands:
 //
 //	serve [ARG…]     starts a server in the background and waits until it serves
-//	kill             kills it as kill -9 does
-//	end              ends it with SIGTERM
+//	kill-server      kills it as kill -9 does
+//	end-server       ends it with SIGTERM
 //	interrupt ARG…   runs `fairlead ARG…` and interrupts it at its first output
 func TestStories(t *testing.T) {
 	registry := newRegistry(t)
@@ -50,7 +50,7 @@ func TestStories(t *testing.T) {
 			return os.WriteFile(ca, registry.CA(), 0o600)
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
-			"serve": serve, "kill": kill, "end": end, "interrupt": interrupt,
+			"serve": serve, "kill-server": kill, "end-server": end, "interrupt": interrupt,
 		},
 	})
 }

@@ -68,6 +68,6 @@ func (g generic) Issue(ctx context.Context, request Request) (Grant, error) {
 		user:          request.Material.Config[fieldUsername],
 		secret:        request.Material.Secrets[fieldPassword],
 		basicOnWorker: request.Material.Config[fieldBasicOnWorker] == "true",
-		basicHint:     "Pull it through the cache, or set the credential's option " + fieldBasicOnWorker + " if workers may have the password.",
+		basicHint:     "Set the credential's option " + fieldBasicOnWorker + " if workers may have the password, or put a token service in front of the registry.",
 	})
 }

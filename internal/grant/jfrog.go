@@ -70,7 +70,7 @@ func (j jfrog) Issue(ctx context.Context, request Request) (Grant, error) {
 	return j.exchange.issue(ctx, request.Image, login{
 		user:      request.Material.Config[fieldUsername],
 		secret:    request.Material.Secrets[fieldAccessToken],
-		basicHint: "Pull it through the cache, or turn on token authentication for this Docker repository in Artifactory.",
+		basicHint: "Turn on token authentication for this Docker repository in Artifactory.",
 	})
 }
 
