@@ -6,6 +6,7 @@ import "time"
 type Lease struct {
 	ID string // UUID; "" where nobody holds it
 
+	// WorkerID and WorkerName are who holds it, or held it last.
 	WorkerID   string
 	WorkerName string
 

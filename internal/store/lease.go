@@ -125,7 +125,7 @@ func (s *Store) leave(ctx context.Context, leaseID string, lines []execution.Lin
 	return s.write(ctx, leaseNoun.named(leaseID), func(ctx context.Context, tx *Tx) error {
 		var id string
 		err := tx.row(ctx, `
-			UPDATE executions SET lease_id = '', worker_id = '', worker_name = '', lease_expires_at = 0, batch = 0
+			UPDATE executions SET lease_id = '', lease_expires_at = 0, batch = 0
 			WHERE lease_id = $1 AND lease_id <> '' RETURNING id`, leaseID).Scan(&id)
 		if err != nil {
 			return err

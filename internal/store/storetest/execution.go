@@ -341,7 +341,7 @@ var leases = []sentence{
 		h.same(execution.Error, got.Status)
 		h.same(result, got.Result)
 		h.same(noon.Add(time.Minute), got.EndedAt)
-		h.same(execution.Lease{Attempt: 1}, got.Lease)
+		h.same(execution.Lease{WorkerID: "w1", WorkerName: "gpu", Attempt: 1}, got.Lease) // who held it last is still told
 		h.same([]string{"queued", "failed"}, h.texts(e.ID))
 		_, err := h.ExecutionByLease(h.ctx, "l1")
 		h.refused(fault.NotFound, err)
@@ -353,7 +353,7 @@ var leases = []sentence{
 		h.check(h.RequeueLease(h.ctx, "l1", status("lost")))
 		got := h.load(first.ID)
 		h.same(execution.Queued, got.Status)
-		h.same(execution.Lease{Attempt: 1}, got.Lease)
+		h.same(execution.Lease{WorkerID: "w1", WorkerName: "gpu", Attempt: 1}, got.Lease) // who held it last is still told
 		again, ok, err := h.TakeLease(h.ctx, execution.Lease{ID: "l2", ExpiresAt: noon}, noon.Add(time.Hour))
 		h.check(err)
 		h.same(true, ok)
