@@ -140,7 +140,7 @@ func Settle(set *pflag.FlagSet, file string, known func(key string) bool) error 
 		if flag.Changed || flag.Name == "config" || flag.Name == "help" {
 			return
 		}
-		if text, found := os.LookupEnv(EnvName(flag.Name)); found {
+		if text := os.Getenv(EnvName(flag.Name)); text != "" { // an empty one is as good as none
 			errs = append(errs, give(set, flag, []string{text}, EnvName(flag.Name)))
 		} else if texts, found := values[flag.Name]; found {
 			errs = append(errs, give(set, flag, texts, flag.Name+" in "+file))
