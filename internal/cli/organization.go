@@ -107,14 +107,20 @@ func newMemberRemove(s *session) *cobra.Command {
 }
 
 func newUser(s *session) *cobra.Command {
-	c := &cobra.Command{Use: "user", Short: "Users (operators only)"}
+	c := &cobra.Command{Use: "user", Short: "Users"}
+	c.AddCommand(newUserCreate(s), newUserPassword(s))
+	return c
+}
+
+func newUserCreate(s *session) *cobra.Command {
 	var draft wire.NewUser
-	create := &cobra.Command{
-		Use: "create NAME", Short: "Make a user; the password is asked for or read from standard input", Args: cobra.ExactArgs(1),
+	c := &cobra.Command{
+		Use: "create NAME", Short: "Make a user (operators only)", Args: cobra.ExactArgs(1),
+		Long: "Make a user. The password is asked for, or read from standard input. Only operators may.",
 	}
-	create.Flags().StringVar(&draft.Email, "email", "", "the user's e-mail address")
-	create.Flags().BoolVar(&draft.Operator, "operator", false, "may make users and organisations, rotate keys and issue worker tokens")
-	create.RunE = func(c *cobra.Command, args []string) error {
+	c.Flags().StringVar(&draft.Email, "email", "", "the user's e-mail address")
+	c.Flags().BoolVar(&draft.Operator, "operator", false, "may make users and organisations, rotate keys and issue worker tokens")
+	c.RunE = func(c *cobra.Command, args []string) error {
 		api, err := s.client()
 		if err != nil {
 			return err
@@ -131,6 +137,39 @@ func newUser(s *session) *cobra.Command {
 		say(c.OutOrStdout(), "Made the user %s.\n", harmless(created.Username))
 		return nil
 	}
-	c.AddCommand(create)
+	return c
+}
+
+func newUserPassword(s *session) *cobra.Command {
+	c := &cobra.Command{
+		Use: "password [NAME]", Short: "Change your password, or as an operator anybody's", Args: cobra.MaximumNArgs(1),
+		Long: "Change your password, or as an operator anybody's. The new one is asked for, or read from\n" +
+			"standard input. Tokens stay good.",
+	}
+	c.RunE = func(c *cobra.Command, args []string) error {
+		api, err := s.client()
+		if err != nil {
+			return err
+		}
+		var name string
+		if len(args) == 1 {
+			name = args[0]
+		} else {
+			me, err := api.Me(c.Context())
+			if err != nil {
+				return err
+			}
+			name = me.Username
+		}
+		password, err := newPrompt(s.streams).secret("New password: ")
+		if err != nil {
+			return err
+		}
+		if err := api.SetPassword(c.Context(), name, wire.PasswordChange{Password: wire.NewPassword(password.Reveal())}); err != nil {
+			return err
+		}
+		say(c.OutOrStdout(), "Changed the password of %s.\n", harmless(name))
+		return nil
+	}
 	return c
 }

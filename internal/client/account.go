@@ -27,6 +27,11 @@ func (c *Client) CreateUser(ctx context.Context, draft wire.NewUser) (user wire.
 	return user, c.post(ctx, "users/", draft, &user)
 }
 
+// SetPassword changes a user's password: one's own, or as an operator anybody's.
+func (c *Client) SetPassword(ctx context.Context, username string, change wire.PasswordChange) error {
+	return c.post(ctx, path("users", username, "password"), change, nil)
+}
+
 // Organizations are those that the caller belongs to.
 func (c *Client) Organizations(ctx context.Context) ([]wire.Organization, error) {
 	return all[wire.Organization](ctx, c, "organizations/", nil)
