@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -167,8 +168,8 @@ func parseMemory(text string) (int64, error) {
 	number := strings.TrimRight(strings.ToLower(text), "bkmgti")
 	unit := strings.TrimSuffix(strings.TrimSuffix(strings.ToLower(text)[len(number):], "b"), "i")
 	factor, known := units[unit]
-	var value float64
-	if _, err := fmt.Sscanf(number, "%g", &value); err != nil || !known || value <= 0 {
+	value, err := strconv.ParseFloat(number, 64)
+	if err != nil || !known || !(value > 0 && value < 1<<40) {
 		return 0, fault.InvalidField("memory", "size", "%q is no size", text).WithHint("Write it as 512M or 8G.")
 	}
 	return int64(value * float64(factor)), nil
