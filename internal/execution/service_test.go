@@ -185,7 +185,9 @@ func TestWhatCannotRunIsRefusedBeforeItIsQueued(t *testing.T) {
 		"commit":    {func(d *execution.Draft) { d.Commit = "~00" }, fault.NotFound, "no commit"},
 		"step":      {func(d *execution.Draft) { d.Step = "trian" }, fault.Invalid, `Did you mean "train"`},
 		"parameter": {func(d *execution.Draft) { d.Parameters = map[string]valohaiyaml.Value{"epocs": {}} }, fault.Invalid, `Did you mean "epochs"`},
-		"value":     {func(d *execution.Draft) { d.Parameters = map[string]valohaiyaml.Value{"rate": valohaiyaml.FloatValue(2)} }, fault.Invalid, "rate"},
+		"value": {func(d *execution.Draft) {
+			d.Parameters = map[string]valohaiyaml.Value{"rate": valohaiyaml.FloatValue(2)}
+		}, fault.Invalid, "rate"},
 		"image":     {func(d *execution.Draft) { d.Image = "Acme/Train" }, fault.Invalid, "upper-case"},
 		"variable":  {func(d *execution.Draft) { d.Environment = map[string]string{"A=B": "x"} }, fault.Invalid, "no name of a variable"},
 		"null byte": {func(d *execution.Draft) { d.Environment = map[string]string{"A": "\x00"} }, fault.Invalid, "null byte"},
