@@ -53,8 +53,10 @@ type Container struct {
 	Stdout, Stderr io.Writer
 
 	// Grace is how long the container may take to end by itself when it is
-	// told to; 0: it is killed at once.
-	Grace time.Duration
+	// told to; 0: it is killed at once. GraceOver, when it is closed, ends the
+	// grace before its time; nil never does.
+	Grace     time.Duration
+	GraceOver <-chan struct{}
 }
 
 // Mount shows a path of the host inside the container. Source and Destination
@@ -105,7 +107,7 @@ type Exit struct {
 type Engine interface {
 	// Run runs c to its end and returns when nothing of it is left: no process,
 	// no mount, no cgroup. When ctx ends, the first process is sent SIGTERM, and
-	// after c.Grace everything is killed; the exit is returned as usual then.
+	// after c.Grace, or when c.GraceOver is closed, everything is killed; the exit is returned as usual then.
 	//
 	// An error means that the container could not be run, with the reason, or
 	// that its output was lost: for a command that is not there, a fault with

@@ -30,35 +30,43 @@ func (h hold) run(ctx context.Context) {
 	<-done
 }
 
-// renew renews at a third of the lease's life. A worker that could not renew
-// gives up before the lease ends, so that nobody else runs the execution while
-// its container is still here.
+// renew renews at once, for the lease may have been long on its way here, and
+// then at a third of its life. A worker that could not renew for two thirds of
+// it gives up and kills the container, so that this is gone before the lease
+// ends and somebody else runs the execution.
 func (h hold) renew(ctx context.Context) {
 	life := time.Duration(h.lease.LifeSeconds) * time.Second
-	last := time.Now()
-	for {
-		pause(ctx, life/3)
-		for retry := retryFirst; ctx.Err() == nil; retry = min(2*retry, life/10) {
-			begin := time.Now()
-			attempt, cancel := context.WithTimeout(ctx, life/3)
-			state, err := h.client.RenewLease(attempt, h.lease.ID)
-			cancel()
-			if err == nil {
-				last, life = begin, time.Duration(state.LifeSeconds)*time.Second
-				break
-			}
-			gone := fault.Is(err, fault.NotFound) || fault.Is(err, fault.Unauthenticated)
-			if ctx.Err() == nil && (gone || time.Since(last) > life*2/3) {
-				h.logger.Warn("lost the lease", "execution", h.lease.Execution.ID, "error", err)
-				h.cancel(errLeaseLost)
-				return
-			}
-			pause(ctx, retry)
-		}
-		if ctx.Err() != nil {
+	giveUp := time.Now().Add(life * 2 / 3)
+	retry := retryFirst
+	for ctx.Err() == nil {
+		begin := time.Now()
+		attempt, cancel := context.WithDeadline(ctx, earlier(begin.Add(life/3), giveUp))
+		state, err := h.client.RenewLease(attempt, h.lease.ID)
+		cancel()
+		gone := fault.Is(err, fault.NotFound) || fault.Is(err, fault.Unauthenticated)
+		switch {
+		case err == nil:
+			life = time.Duration(state.LifeSeconds) * time.Second
+			giveUp, retry = begin.Add(life*2/3), retryFirst
+			pause(ctx, life/3)
+		case ctx.Err() != nil:
 			return
+		case gone || !time.Now().Before(giveUp):
+			h.logger.Warn("lost the lease", "execution", h.lease.Execution.ID, "error", err)
+			h.cancel(errLeaseLost)
+			return
+		default:
+			pause(ctx, min(retry, time.Until(giveUp)))
+			retry = min(2*retry, life/10)
 		}
 	}
+}
+
+func earlier(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
 }
 
 func (h hold) watchStop(ctx context.Context) {

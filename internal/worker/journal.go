@@ -8,6 +8,7 @@ import (
 
 	"fairlead.dev/fairlead/internal/client"
 	"fairlead.dev/fairlead/internal/execution"
+	"fairlead.dev/fairlead/internal/fault"
 	"fairlead.dev/fairlead/internal/wire"
 )
 
@@ -20,8 +21,8 @@ const (
 
 // journal carries an execution's log to the server, in order and in batches:
 // what comes while one batch is on its way goes with the next. When the server
-// is slow or away it makes the command wait rather than lose a line or fill the
-// memory.
+// is slow or away, or has no room, it makes the command wait rather than lose a
+// line or fill the memory.
 type journal struct {
 	client  *client.Client
 	leaseID string
@@ -95,9 +96,9 @@ func (j *journal) send(ctx context.Context) {
 			return
 		}
 		j.batch++
-		err := persist(ctx, func() error {
+		err := persistWhile(ctx, func() error {
 			return j.client.AppendEvents(ctx, j.leaseID, wire.EventBatch{Batch: j.batch, Events: events})
-		})
+		}, maySucceedLater)
 		if err != nil {
 			j.mu.Lock()
 			j.err = err
@@ -106,6 +107,12 @@ func (j *journal) send(ctx context.Context) {
 			return
 		}
 	}
+}
+
+// maySucceedLater reports whether the server may yet take a batch that it
+// refused: it is not up, its disk is full, or something went wrong there.
+func maySucceedLater(err error) bool {
+	return fault.Is(err, fault.Unavailable) || fault.Is(err, fault.Exhausted) || fault.Is(err, fault.Internal)
 }
 
 // take waits for lines and takes a batch of them.

@@ -26,6 +26,9 @@ type run struct {
 	lease   wire.Lease
 	job     wire.Job
 	journal *journal
+
+	// lost is closed when the lease is, and with it every right to run.
+	lost <-chan struct{}
 }
 
 // execute runs an execution to its end and tells the server how it ended.
@@ -53,7 +56,7 @@ func (w *Worker) execute(running context.Context, lease wire.Lease) {
 		<-holding
 	}()
 
-	r := &run{worker: w, lease: lease, job: lease.Execution, journal: newJournal(held, w.config.Client, lease.ID)}
+	r := &run{worker: w, lease: lease, job: lease.Execution, journal: newJournal(held, w.config.Client, lease.ID), lost: held.Done()}
 	exit, err := r.runLimited(ctx)
 	result := r.result(exit, err, context.Cause(ctx))
 	if result.Failure != nil {
@@ -148,7 +151,7 @@ func (r *run) runContainer(ctx context.Context, files workspace, pulled pull.Ima
 		Mounts:  files.mounts(),
 		Limits:  engine.Limits{Memory: r.job.MemoryBytes, CPU: r.job.CPUs, PIDs: pidsMost},
 		Network: network, Devices: r.worker.config.Devices,
-		Stdout: stdout, Stderr: stderr, Grace: r.worker.config.Grace,
+		Stdout: stdout, Stderr: stderr, Grace: r.worker.config.Grace, GraceOver: r.lost,
 	})
 	stdout.close()
 	stderr.close()

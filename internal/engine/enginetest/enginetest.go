@@ -51,6 +51,7 @@ func Exercise(t *testing.T, e engine.Engine, rootfs string) {
 	t.Run("processor time is bounded", s.processorTime)
 	t.Run("a stop is TERM first", s.stop)
 	t.Run("a stop is KILL after the grace", s.stopByForce)
+	t.Run("a grace can be ended before its time", s.stopInHaste)
 	t.Run("a stop that comes before the start ends it too", s.stopEarly)
 	t.Run("one ID is one container, and free afterwards", s.identity)
 	t.Run("reaping leaves containers of living processes alone", s.reapNothing)

@@ -61,6 +61,18 @@ func (s suite) stopByForce(t *testing.T) {
 	}
 }
 
+func (s suite) stopInHaste(t *testing.T) {
+	over := make(chan struct{})
+	c := s.container("trap '' TERM; echo ready; sleep infinity")
+	c.GraceOver = over
+	stop, ended := s.begin(t, c)
+	stop()
+	close(over)
+	if got := <-ended; got.err != nil || got.exit != (engine.Exit{Code: 137, Signal: "SIGKILL"}) {
+		t.Errorf("%+v; want 137 long before the grace of a minute", got)
+	}
+}
+
 func (s suite) stopEarly(t *testing.T) {
 	ctx, cancel := context.WithCancelCause(t.Context())
 	reason := errors.New("never mind")

@@ -137,7 +137,7 @@ func (e *Engine) start(ctx context.Context, c engine.Container, b bundle) (endin
 }
 
 // stopAtEnd waits for ctx, and ends the container then: SIGTERM, and SIGKILL
-// after its grace. It returns when gone is closed.
+// after its grace or when that is over. It returns when gone is closed.
 func (e *Engine) stopAtEnd(ctx context.Context, c engine.Container, b bundle, gone <-chan struct{}) {
 	select {
 	case <-gone:
@@ -152,6 +152,7 @@ func (e *Engine) stopAtEnd(ctx context.Context, c engine.Container, b bundle, go
 	again := time.NewTicker(50 * time.Millisecond)
 	defer again.Stop()
 	signal, taken := syscall.SIGTERM, false
+	over := c.GraceOver
 	for {
 		if !taken || signal == syscall.SIGKILL {
 			taken = b.runtime(e.command).Kill(context.WithoutCancel(ctx), b.id, int(signal), nil) == nil
@@ -161,6 +162,8 @@ func (e *Engine) stopAtEnd(ctx context.Context, c engine.Container, b bundle, go
 			return
 		case <-grace.C:
 			signal, taken = syscall.SIGKILL, false
+		case <-over:
+			signal, taken, over = syscall.SIGKILL, false, nil
 		case <-again.C:
 		}
 	}
