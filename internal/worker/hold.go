@@ -31,24 +31,24 @@ func (h hold) run(ctx context.Context) {
 }
 
 // renew renews at once, for the lease may have been long on its way here, and
-// then at a third of its life. A worker that could not renew for two thirds of
-// it gives up and kills the container, so that this is gone before the lease
+// then at a fifth of its life. A worker that could not renew for three quarters
+// of it gives up and kills the container, so that this is gone before the lease
 // ends and somebody else runs the execution.
 func (h hold) renew(ctx context.Context) {
 	life := time.Duration(h.lease.LifeSeconds) * time.Second
-	giveUp := time.Now().Add(life * 2 / 3)
+	giveUp := time.Now().Add(life * 3 / 4)
 	retry := retryFirst
 	for ctx.Err() == nil {
 		begin := time.Now()
-		attempt, cancel := context.WithDeadline(ctx, earlier(begin.Add(life/3), giveUp))
+		attempt, cancel := context.WithDeadline(ctx, earlier(begin.Add(life/5), giveUp))
 		state, err := h.client.RenewLease(attempt, h.lease.ID)
 		cancel()
 		gone := fault.Is(err, fault.NotFound) || fault.Is(err, fault.Unauthenticated)
 		switch {
 		case err == nil:
 			life = time.Duration(state.LifeSeconds) * time.Second
-			giveUp, retry = begin.Add(life*2/3), retryFirst
-			pause(ctx, life/3)
+			giveUp, retry = begin.Add(life*3/4), retryFirst
+			pause(ctx, life/5)
 		case ctx.Err() != nil:
 			return
 		case gone || !time.Now().Before(giveUp):

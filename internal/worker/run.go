@@ -74,7 +74,7 @@ func (w *Worker) execute(running context.Context, lease wire.Lease) {
 	if errors.Is(context.Cause(ctx), errShutdown) {
 		tell = func() error { return w.config.Client.Release(last, lease.ID) }
 	}
-	if err := persist(last, tell); err != nil {
+	if err := persistWhile(last, tell, maySucceedLater); err != nil {
 		logger.Error("telling the end of an execution", "error", err)
 	}
 }
