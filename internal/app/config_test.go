@@ -1,0 +1,137 @@
+package app
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/spf13/pflag"
+
+	"fairlead.dev/fairlead/internal/fault"
+	"fairlead.dev/fairlead/internal/oci"
+)
+
+// settle reads a server's settings as the command line does.
+func settle(t *testing.T, file string, args ...string) (Config, error) {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "fairlead.yaml")
+	if err := os.WriteFile(path, []byte(file), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var config Config
+	set := pflag.NewFlagSet("serve", pflag.ContinueOnError)
+	config.Flags(set)
+	if err := set.Parse(args); err != nil {
+		t.Fatal(err)
+	}
+	return config, Settle(set, path, func(key string) bool { return key == "project" })
+}
+
+func TestTheCommandLineGoesBeforeVariablesAndThoseBeforeTheFile(t *testing.T) {
+	t.Setenv("FAIRLEAD_LISTEN", "127.0.0.1:2")
+	t.Setenv("FAIRLEAD_ORGANIZATION", "of-the-variable")
+	t.Setenv("FAIRLEAD_LOG_LEVEL", "") // an empty one is none
+	file := "listen: 127.0.0.1:3\norganization: of-the-file\nadmin: of-the-file\nlog-level: warn\nproject: another-commands\n"
+	config, err := settle(t, file, "--listen", "127.0.0.1:1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := []string{config.Listen, config.Organization, config.Admin, config.LogLevel, config.LogFormat}
+	if diff := cmp.Diff([]string{"127.0.0.1:1", "of-the-variable", "of-the-file", "warn", "auto"}, got); diff != "" {
+		t.Errorf("settings (-want +got):\n%s", diff)
+	}
+}
+
+func TestASettingOfManyValuesIsAListInTheFileAndHasCommasInAVariable(t *testing.T) {
+	config, err := settle(t, "registry-address: [a.example=127.0.0.1:1, b.example=127.0.0.1:2]\ngrace: 3s\nworker: false\n")
+	if err != nil || len(config.Registries.Addresses) != 2 || config.Worker.Grace != 3*time.Second || config.Worker.Enabled {
+		t.Errorf("%+v (%v)", config, err)
+	}
+	t.Setenv("FAIRLEAD_REGISTRY_ADDRESS", "c.example=127.0.0.1:3,d.example=127.0.0.1:4")
+	config, err = settle(t, "registry-address: a.example=127.0.0.1:1\n")
+	want := []string{"c.example=127.0.0.1:3", "d.example=127.0.0.1:4"}
+	if diff := cmp.Diff(want, config.Registries.Addresses); err != nil || diff != "" {
+		t.Errorf("addresses (-want +got):\n%s (%v)", diff, err)
+	}
+}
+
+func TestASettingThatIsNoneOrWrongIsNamed(t *testing.T) {
+	for file, words := range map[string]string{
+		"lissten: x\n":      "lissten: is no setting",
+		"slots: many\n":     "slots in ",
+		"listen: {a: b}\n":  "line 1: is no value",
+		"listen: [{a: b}]":  "is no value",
+		"a: b: c":           "config",
+		"- listen":          "config",
+		"grace: 5 parsecs":  "grace in ",
+		"worker: certainly": "worker in ",
+	} {
+		if _, err := settle(t, file); !fault.Is(err, fault.Invalid) || !strings.Contains(fault.From(err).Sentence(), words) {
+			t.Errorf("%q: %v, want %q", file, err, words)
+		}
+	}
+	t.Setenv("FAIRLEAD_SLOTS", "many")
+	if _, err := settle(t, ""); !fault.Is(err, fault.Invalid) || !strings.Contains(err.Error(), "FAIRLEAD_SLOTS") {
+		t.Errorf("a variable: %v", err)
+	}
+}
+
+func TestAFileThatIsNamedMustBeThere(t *testing.T) {
+	set := pflag.NewFlagSet("serve", pflag.ContinueOnError)
+	err := Settle(set, filepath.Join(t.TempDir(), "none.yaml"), func(string) bool { return false })
+	if !fault.Is(err, fault.Invalid) || !strings.Contains(err.Error(), "none.yaml") {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestSettingsThatMakeNoSenseAreToldAtOnce(t *testing.T) {
+	_, err := Config{Listen: "nowhere", LogFormat: "xml", Worker: WorkerConfig{Slots: -1}}.settled()
+	for _, field := range []string{"listen", "slots", "log-format"} {
+		if err == nil || !strings.Contains(err.Error(), field+":") {
+			t.Errorf("nothing of %s: %v", field, err)
+		}
+	}
+	dir := t.TempDir()
+	config, err := Config{Listen: ":8080", LogFormat: "auto", DataDir: dir}.settled()
+	if err != nil || config.Database != filepath.Join(dir, "fairlead.db") || config.KeyFile != filepath.Join(dir, "keys.json") || config.Worker.Slots < 1 {
+		t.Errorf("%+v (%v)", config, err)
+	}
+}
+
+func TestWaysToRegistriesAreReadAndEveryMistakeIsTold(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "ca.pem")
+	if err := os.WriteFile(file, []byte("certificates"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	config, err := RegistryConfig{
+		Addresses: []string{"a.example=127.0.0.1:1"}, CAs: []string{"a.example=" + file, "b.example=" + file},
+		PlainHTTP: []string{"c.example"}, Realms: []string{"a.example=auth.example", "a.example=auth2.example"}, CA: file,
+	}.OCI()
+	want := oci.Config{
+		CA: []byte("certificates"),
+		Hosts: []oci.HostRule{
+			{Host: "a.example", Address: "127.0.0.1:1", CA: []byte("certificates")},
+			{Host: "b.example", CA: []byte("certificates")},
+			{Host: "c.example", PlainHTTP: true},
+		},
+		RealmHosts: map[string][]string{"a.example": {"auth.example", "auth2.example"}},
+	}
+	if diff := cmp.Diff(want.Hosts, config.Hosts); err != nil || diff != "" {
+		t.Errorf("rules (-want +got):\n%s (%v)", diff, err)
+	}
+	if diff := cmp.Diff(want.RealmHosts, config.RealmHosts); diff != "" || string(config.CA) != "certificates" {
+		t.Errorf("token services (-want +got):\n%s", diff)
+	}
+	_, err = RegistryConfig{
+		Addresses: []string{"a.example"}, CAs: []string{"a.example=" + filepath.Join(dir, "none.pem")}, Realms: []string{"=x"},
+	}.OCI()
+	for _, words := range []string{"registry-address: ", "none.pem", "registry-realm: "} {
+		if err == nil || !strings.Contains(err.Error(), words) {
+			t.Errorf("nothing of %q: %v", words, err)
+		}
+	}
+}
