@@ -85,7 +85,7 @@ func findProject(c *cobra.Command, api *client.Client, key string) (wire.Project
 	switch {
 	case len(found) == 1:
 		return found[0], nil
-	case len(all) == 0:
+	case len(all) == 0 && key == "":
 		return wire.Project{}, fault.InvalidField("project", "project_none", "there is no project yet").
 			WithHint("`fairlead project create NAME --owner ORGANIZATION` makes one.")
 	case len(found) == 0:

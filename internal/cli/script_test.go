@@ -3,6 +3,7 @@ package cli_test
 import (
 	"bufio"
 	"cmp"
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -19,6 +20,11 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	// The stories mostly wait for leases and lines to end, so that more of them
+	// run at once than there are processors. The command line goes first.
+	if err := flag.Set("test.parallel", "8"); err != nil {
+		panic(err)
+	}
 	testscript.Main(m, map[string]func(){
 		"fairlead": func() { os.Exit(cli.Main(os.Args[1:], "test")) },
 	})
@@ -34,15 +40,20 @@ const registryPassword = "correct-horse-battery-staple"
 //	kill-server      kills it as kill -9 does
 //	end-server       ends it with SIGTERM
 //	interrupt ARG…   runs `fairlead ARG…` and interrupts it at its first output
+//	attempts MARK N… waits until exactly these attempts of the execution with the
+//	                 variable MARK have processes on this machine
+//	never-twice MARK watches until the end that no two attempts of it ever have
+//	small-disk D S   mounts a file system of size S on D, or makes it that large
 func TestStories(t *testing.T) {
-	registry := newRegistry(t)
+	registry, broken := newRegistry(t), newBrokenRegistry(t)
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata",
 		Setup: func(env *testscript.Env) error {
 			ca := filepath.Join(env.WorkDir, "ca.pem")
 			env.Setenv("HOME", filepath.Join(env.WorkDir, "home"))
 			env.Setenv("XDG_CONFIG_HOME", filepath.Join(env.WorkDir, "home"))
-			env.Setenv("FAIRLEAD_REGISTRY_ADDRESS", registry.Host()+"="+registry.Address()+",down.example=127.0.0.1:1")
+			env.Setenv("FAIRLEAD_REGISTRY_ADDRESS", registry.Host()+"="+registry.Address()+",down.example=127.0.0.1:1,broken.example="+broken)
+			env.Setenv("FAIRLEAD_REGISTRY_PLAIN_HTTP", "broken.example")
 			env.Setenv("FAIRLEAD_REGISTRY_CA", registry.Host()+"="+ca)
 			env.Setenv("REGISTRY_PASSWORD", registryPassword)
 			env.Setenv("PATH", env.Getenv("PATH")+":/usr/sbin:/sbin")
@@ -51,6 +62,7 @@ func TestStories(t *testing.T) {
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			"serve": serve, "kill-server": kill, "end-server": end, "interrupt": interrupt,
+			"attempts": waitForAttempts, "never-twice": neverTwice, "small-disk": smallDisk,
 		},
 	})
 }
@@ -95,7 +107,7 @@ func serve(ts *testscript.TestScript, _ bool, args []string) {
 	args = append([]string{"serve", "--listen", listen, "--data-dir", filepath.Join(work, "data")}, args...)
 	s.command = exec.Command(program, args...)
 	s.command.Dir = work
-	for _, name := range []string{"HOME", "PATH", "FAIRLEAD_REGISTRY_ADDRESS", "FAIRLEAD_REGISTRY_CA", "TMPDIR"} {
+	for _, name := range []string{"HOME", "PATH", "FAIRLEAD_REGISTRY_ADDRESS", "FAIRLEAD_REGISTRY_CA", "FAIRLEAD_REGISTRY_PLAIN_HTTP", "TMPDIR"} {
 		s.command.Env = append(s.command.Env, name+"="+ts.Getenv(name))
 	}
 	log, err := os.OpenFile(filepath.Join(work, "server.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
