@@ -409,8 +409,8 @@ func (d disk) full(need int64, cause error) error {
 	if err != nil {
 		return errors.Join(cause, err)
 	}
-	f := fault.New(fault.Exhausted, diskFull, "the disk of the image store is full: at least %s are needed in %s, %s are free, of which %s are kept free",
-		size(need), d.root, size(free), size(d.floor))
+	f := fault.New(fault.Exhausted, diskFull, "the disk of the image store, %s, is full: %s are free, the pull needs at least %s more, and %s must stay free after it",
+		d.root, size(free), size(need), size(d.floor))
 	if inodes == 0 {
 		f = fault.New(fault.Exhausted, diskFull, "the filesystem of the image store, %s, cannot hold more files (%s are free)", d.root, size(free))
 	}
