@@ -53,6 +53,7 @@ const host = "registry.example.com"
 // farSide is a real registry, with a front that counts requests and may get
 // in the way.
 type farSide struct {
+	host      string
 	app       *handlers.App
 	back      *httptest.Server // to push to
 	transport *oci.Transport
@@ -64,7 +65,14 @@ type farSide struct {
 
 func newFarSide(t testing.TB) *farSide {
 	t.Helper()
-	f := &farSide{}
+	return newFarSideOf(t, host)
+}
+
+// newFarSideOf is a registry of that name, which must be good for httptest's
+// certificate.
+func newFarSideOf(t testing.TB, host string) *farSide {
+	t.Helper()
+	f := &farSide{host: host}
 	config := &configuration.Configuration{Storage: configuration.Storage{
 		"inmemory":    configuration.Parameters{},
 		"maintenance": configuration.Parameters{"uploadpurging": map[any]any{"enabled": false}},
@@ -145,11 +153,11 @@ func (f *farSide) push(t testing.TB, path string, what remote.Taggable) {
 
 func (f *farSide) request(t testing.TB, path string) pull.Request {
 	t.Helper()
-	ref, err := image.ParseReference(host + "/" + path)
+	ref, err := image.ParseReference(f.host + "/" + path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return pull.Request{Image: ref, Route: f.transport.For(host)}
+	return pull.Request{Image: ref, Route: f.transport.For(f.host)}
 }
 
 // openStore opens a store that is closed at the end of the test.

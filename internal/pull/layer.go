@@ -55,14 +55,25 @@ func (p *puller) fetch(ctx context.Context, index int) error {
 	defer unlock()
 	p.board.report(index, func(l *LayerReport) { l.Wait += p.store.config.Now().Sub(begin) })
 
-	// Another pull may have unpacked it while this one waited.
-	if held, _, err := p.hold(ctx, p.documents.configuration.chain[index]); err != nil || held {
+	// Another pull may have brought it while this one waited.
+	given, err := p.given(ctx, index)
+	if err != nil {
 		return err
 	}
-	writer, err := p.store.content.Writer(ctx, content.WithRef(ingestOf(layer.Digest)), content.WithDescriptor(layer))
-	if errdefs.IsAlreadyExists(err) {
-		p.board.enter(index, Downloaded)
+	held, _, err := p.hold(ctx, p.documents.configuration.chain[index])
+	if err != nil {
+		return err
+	}
+	if given && held {
 		return nil
+	}
+	writer, err := p.store.content.Writer(ctx, content.WithRef(p.ingestOf(layer.Digest)), content.WithDescriptor(layer))
+	if errdefs.IsAlreadyExists(err) { // and the lease keeps it now
+		if given {
+			p.board.enter(index, Downloaded)
+			return nil
+		}
+		writer, err = newHashWriter(begin), nil
 	}
 	if err != nil {
 		return p.storing(err)
@@ -79,8 +90,10 @@ func (p *puller) fetch(ctx context.Context, index int) error {
 	return d.run(ctx)
 }
 
-// ingestOf names the half of a layer that is here.
-func ingestOf(layer digest.Digest) string { return "layer " + layer.String() }
+// ingestOf names the half of a layer that is here, of the image's registry.
+func (p *puller) ingestOf(layer digest.Digest) string {
+	return "layer " + layer.String() + " of " + p.request.Image.Host()
+}
 
 func (d *download) run(ctx context.Context) error {
 	if d.offset > d.layer.Size {
@@ -110,7 +123,15 @@ func (d *download) run(ctx context.Context) error {
 		return d.storing(err)
 	}
 	d.board.enter(d.index, Downloaded)
-	return nil
+	return d.labelBlob(ctx, d.layer.Digest)
+}
+
+// ignoreNotFound is for what is not there to be removed.
+func ignoreNotFound(err error) error {
+	if errdefs.IsNotFound(err) {
+		return nil
+	}
+	return err
 }
 
 // restart forgets the bytes that are there.
@@ -164,7 +185,7 @@ func (d *download) explain(ctx context.Context, err error) error {
 // discard removes what arrived, since it is not what the manifest names.
 func (d *download) discard(ctx context.Context, cause error) error {
 	fault := layerAltered(d.request.Image, d.layer.Digest, cause)
-	err := errors.Join(d.writer.Close(), d.store.content.Abort(context.WithoutCancel(ctx), ingestOf(d.layer.Digest)))
+	err := errors.Join(d.writer.Close(), ignoreNotFound(d.store.content.Abort(context.WithoutCancel(ctx), d.ingestOf(d.layer.Digest))))
 	if err != nil {
 		return fault.WithCause(errors.Join(cause, err))
 	}

@@ -196,7 +196,10 @@ func TestAHalfDonePullGoesOnInTheNextProcess(t *testing.T) {
 
 	store = openStore(t, config)
 	img := mustPull(t, store, far.request(t, "acme/train:v1"))
-	want := []string{fmt.Sprintf("GET /v2/acme/train%s bytes=%d-", second.blobPath(), half)}
+	want := []string{
+		"HEAD /v2/acme/train" + first.blobPath(), // it is here, and the right to it is asked for
+		fmt.Sprintf("GET /v2/acme/train%s bytes=%d-", second.blobPath(), half),
+	}
 	var layers []string
 	for _, request := range far.seen("/blobs/") {
 		if strings.Contains(request, first.blobPath()) || strings.Contains(request, second.blobPath()) {

@@ -194,15 +194,17 @@ func (p *puller) makeRoom(ctx context.Context, failure error) error {
 // one upon the other as they arrive.
 func (p *puller) layers(ctx context.Context) (unpacked int64, err error) {
 	chain := p.documents.configuration.chain
-	first := 0
-	for i := len(chain) - 1; i >= 0; i-- { // the topmost that is here holds all below it
-		held, total, err := p.hold(ctx, chain[i])
+	first, err := p.proven(ctx)
+	if err != nil {
+		return 0, err
+	}
+	if first > 0 { // the topmost holds all below it
+		held, total, err := p.hold(ctx, chain[first-1])
 		if err != nil {
 			return 0, err
 		}
-		if held {
-			first, unpacked = i+1, total
-			break
+		if unpacked = total; !held { // it was removed just now
+			first, unpacked = 0, 0
 		}
 	}
 	for i := range first {

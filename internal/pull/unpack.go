@@ -75,7 +75,11 @@ func (p *puller) unpack(ctx context.Context, index int, below int64) (total int6
 	}
 	defer unlock()
 	held, total, err := p.hold(ctx, chain)
-	if err != nil || held {
+	if err != nil {
+		return 0, err
+	}
+	if held {
+		err := p.compare(ctx, index)
 		p.board.enter(index, Done)
 		return total, err
 	}
@@ -94,7 +98,10 @@ func (p *puller) unpack(ctx context.Context, index int, below int64) (total int6
 	}
 	files, err := p.apply(ctx, index, mounts, below)
 	if err == nil {
-		label := snapshots.WithLabels(map[string]string{unpackedLabel: strconv.FormatInt(below+files, 10)})
+		label := snapshots.WithLabels(map[string]string{
+			unpackedLabel: strconv.FormatInt(below+files, 10),
+			p.fromLabel(): p.documents.manifest.Layers[index].Digest.String(),
+		})
 		if err = p.store.snapshots.Commit(ctx, chain.String(), key, label); err != nil {
 			err = p.storing(err)
 		}
@@ -106,6 +113,21 @@ func (p *puller) unpack(ctx context.Context, index int, below int64) (total int6
 	p.board.report(index, func(l *LayerReport) { l.Unpack, l.Unpacked = p.store.config.Now().Sub(begin), files })
 	p.board.enter(index, Done)
 	return below + files, nil
+}
+
+// compare sees that a layer which is unpacked already is what the fetched blob
+// unpacks to, unless it is known to be.
+func (p *puller) compare(ctx context.Context, index int) error {
+	if made, err := p.madeOf(ctx, index); err != nil || made {
+		return err
+	}
+	defer p.timeline.enter(unpacking)()
+	p.board.enter(index, Unpacking)
+	// Nothing is done with what it unpacks to; reading checks it.
+	if err := p.reading(ctx, index, 0, func(io.Reader, *bound) error { return nil }); err != nil {
+		return err
+	}
+	return p.labelSnapshot(ctx, index)
 }
 
 // prepare makes a snapshot to unpack into, in place of one that a failure
@@ -137,16 +159,31 @@ func (s *Store) removeHalf(ctx context.Context, key string, mounts []mount.Mount
 // apply unpacks a layer into the directory behind mounts and returns the bytes
 // of its files.
 func (p *puller) apply(ctx context.Context, index int, mounts []mount.Mount, below int64) (files int64, err error) {
+	root, options, err := destination(mounts)
+	if err != nil {
+		return 0, err
+	}
+	err = p.reading(ctx, index, below, func(stream io.Reader, bound *bound) error {
+		_, err := archive.Apply(ctx, root, stream, append(options, archive.WithFilter(bound.admit))...)
+		files = bound.files
+		return err
+	})
+	return files, err
+}
+
+// reading has use read a fetched layer's archive, and checks that all of it,
+// padding included, is what the configuration names.
+func (p *puller) reading(ctx context.Context, index int, below int64, use func(stream io.Reader, bound *bound) error) error {
 	layer := p.documents.manifest.Layers[index]
 	compressed, err := p.store.content.ReaderAt(ctx, layer)
 	if err != nil {
-		return 0, p.storing(err)
+		return p.storing(err)
 	}
 	defer func() { _ = compressed.Close() }() // only read
 	counted := &countingReader{reader: content.NewReader(compressed), tell: func(n int64) { p.board.reach(index, n) }}
 	plain, err := decompress(bufio.NewReaderSize(counted, copyBuffer))
 	if err != nil {
-		return 0, layerBroken(p.request.Image, layer.Digest, err)
+		return layerBroken(p.request.Image, layer.Digest, err)
 	}
 	defer plain.Close()
 
@@ -154,20 +191,16 @@ func (p *puller) apply(ctx context.Context, index int, mounts []mount.Mount, bel
 	digester := want.Algorithm().Digester()
 	bound := &bound{ref: p.request.Image, most: p.store.config.MaxUnpacked, below: below, disk: p.store.disk, archive: plain}
 	stream := io.TeeReader(bound, digester.Hash())
-	root, options, err := destination(mounts)
-	if err != nil {
-		return 0, err
-	}
-	if _, err = archive.Apply(ctx, root, stream, append(options, archive.WithFilter(bound.admit))...); err == nil {
-		_, err = io.Copy(io.Discard, stream) // padding, which the digest is of too
+	if err = use(stream, bound); err == nil {
+		_, err = io.Copy(io.Discard, stream)
 	}
 	if err != nil {
-		return 0, p.unpackFailed(ctx, layer.Digest, err)
+		return p.unpackFailed(ctx, layer.Digest, err)
 	}
 	if got := digester.Digest(); got != want {
-		return 0, layerBroken(p.request.Image, layer.Digest, fmt.Errorf("it unpacks to %s, not to %s", got, want))
+		return layerBroken(p.request.Image, layer.Digest, fmt.Errorf("it unpacks to %s, not to %s", got, want))
 	}
-	return bound.files, nil
+	return nil
 }
 
 // unpackFailed tells the ends of an unpacking apart: ours, the machine's, and

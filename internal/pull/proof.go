@@ -1,0 +1,193 @@
+package pull
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/containerd/containerd/v2/core/content"
+	"github.com/containerd/containerd/v2/core/snapshots"
+	"github.com/containerd/errdefs"
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"golang.org/x/sync/errgroup"
+
+	"fairlead.dev/fairlead/internal/oci"
+)
+
+// The store's bytes are shared, rights to them are not: who only knows the
+// digests of somebody's layers must not get them. A layer that is here is used
+// for an image only if
+//
+//   - the image's own registry gave that very blob before, which a label on
+//     what was made of it says (a registry of somebody's own may claim to have
+//     anything), and
+//   - that registry says, asked with this execution's grant, that the image's
+//     repository has it.
+//
+// Otherwise the layer is fetched as if it were not here: its bytes are the
+// proof. What is here already is then compared with them, not written again.
+
+// fromLabel says which blob of a registry a snapshot was made of; on a blob it
+// says that the registry gave it.
+func (p *puller) fromLabel() string { return "fairlead.dev/from/" + p.request.Image.Host() }
+
+// proven is how many layers from the bottom up are here, and this image's by
+// right.
+func (p *puller) proven(ctx context.Context) (int, error) {
+	known := 0
+	for known < len(p.documents.manifest.Layers) {
+		fits, err := p.madeOf(ctx, known)
+		if err != nil {
+			return 0, err
+		}
+		if !fits {
+			break
+		}
+		known++
+	}
+	has := make([]bool, known)
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(p.store.config.Parallel)
+	for i := range known {
+		group.Go(func() (err error) {
+			has[i], err = p.registry.has(ctx, p.documents.manifest.Layers[i])
+			return err
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return 0, p.registry.explain(err)
+	}
+	for i := range known {
+		if !has[i] {
+			return i, nil
+		}
+	}
+	return known, nil
+}
+
+// madeOf reports whether a layer is unpacked, and was made of the blob that the
+// manifest names, from the image's own registry.
+func (p *puller) madeOf(ctx context.Context, index int) (bool, error) {
+	info, err := p.store.snapshots.Stat(ctx, p.documents.configuration.chain[index].String())
+	if errdefs.IsNotFound(err) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("looking for layer %s: %w", p.documents.manifest.Layers[index].Digest, err)
+	}
+	return info.Labels[p.fromLabel()] == p.documents.manifest.Layers[index].Digest.String(), nil
+}
+
+// given reports whether the store holds the layer, unpacked or as a blob, and
+// may use it for this image.
+func (p *puller) given(ctx context.Context, index int) (bool, error) {
+	layer := p.documents.manifest.Layers[index]
+	known, err := p.madeOf(ctx, index)
+	if err != nil {
+		return false, err
+	}
+	if !known {
+		info, err := p.store.content.Info(ctx, layer.Digest)
+		if err != nil && !errdefs.IsNotFound(err) {
+			return false, p.storing(err)
+		}
+		if known = err == nil && info.Labels[p.fromLabel()] != ""; !known {
+			return false, nil
+		}
+	}
+	has, err := p.registry.has(ctx, layer)
+	return has, p.registry.explain(err)
+}
+
+// has asks whether the repository has a blob. A redirect says so too: a registry
+// sends one only for what may be had, and it need not be good for HEAD.
+func (r *registry) has(ctx context.Context, d ocispec.Descriptor) (has bool, err error) {
+	defer r.timeline.enter(waiting)()
+	err = r.try(ctx, func(authorization oci.Authorization) error {
+		path := "/v2/" + r.ref.Repository() + "/blobs/" + d.Digest.String()
+		request, err := http.NewRequestWithContext(ctx, http.MethodHead, r.route.URL(path).String(), http.NoBody)
+		if err != nil {
+			return fmt.Errorf("making a request for %s: %w", path, err)
+		}
+		authorization.Apply(request)
+		response, err := r.route.RoundTrip(request)
+		if err != nil {
+			return oci.RedactError(err)
+		}
+		defer func() { _ = response.Body.Close() }() // the answer to HEAD has none
+		if has = response.StatusCode < http.StatusBadRequest; has {
+			return nil
+		}
+		return oci.ReadError(response, r.ref.Repository())
+	})
+	if answer, ok := errors.AsType[*oci.Error](err); ok && !answer.Temporary() {
+		return false, nil // fetching it will tell what is wrong
+	}
+	return has, err
+}
+
+// labelBlob notes that the image's registry gave a blob.
+func (p *puller) labelBlob(ctx context.Context, blob digest.Digest) error {
+	label := p.fromLabel()
+	info := content.Info{Digest: blob, Labels: map[string]string{label: "given"}}
+	if _, err := p.store.content.Update(ctx, info, "labels."+label); err != nil {
+		return p.storing(err)
+	}
+	return nil
+}
+
+// labelSnapshot notes of which blob of the image's registry an unpacked layer
+// can be made.
+func (p *puller) labelSnapshot(ctx context.Context, index int) error {
+	label := p.fromLabel()
+	info := snapshots.Info{
+		Name:   p.documents.configuration.chain[index].String(),
+		Labels: map[string]string{label: p.documents.manifest.Layers[index].Digest.String()},
+	}
+	if _, err := p.store.snapshots.Update(ctx, info, "labels."+label); err != nil {
+		return p.storing(err)
+	}
+	return nil
+}
+
+// hashWriter takes a blob that is here already only to see that it is the same.
+type hashWriter struct {
+	digester digest.Digester
+	offset   int64
+	begun    time.Time
+}
+
+var _ content.Writer = (*hashWriter)(nil)
+
+func newHashWriter(begun time.Time) *hashWriter {
+	return &hashWriter{digester: digest.Canonical.Digester(), begun: begun}
+}
+
+func (w *hashWriter) Write(b []byte) (int, error) {
+	n, err := w.digester.Hash().Write(b)
+	w.offset += int64(n)
+	return n, err
+}
+
+func (w *hashWriter) Digest() digest.Digest { return w.digester.Digest() }
+
+func (w *hashWriter) Status() (content.Status, error) {
+	return content.Status{Offset: w.offset, StartedAt: w.begun, UpdatedAt: w.begun}, nil
+}
+
+// Truncate begins again; a hash cannot be cut anywhere else.
+func (w *hashWriter) Truncate(size int64) error {
+	if size != 0 {
+		return fmt.Errorf("cutting a hash to %d bytes: %w", size, errors.ErrUnsupported)
+	}
+	w.digester, w.offset = digest.Canonical.Digester(), 0
+	return nil
+}
+
+// Commit has nothing to do: the blob is here.
+func (w *hashWriter) Commit(context.Context, int64, digest.Digest, ...content.Opt) error { return nil }
+
+func (w *hashWriter) Close() error { return nil }
