@@ -234,10 +234,17 @@ func keep(ctx context.Context, address string, token secret.Text, lease wire.Lea
 	if err != nil {
 		return
 	}
-	for ctx.Err() == nil {
-		time.Sleep(time.Duration(lease.LifeSeconds) * time.Second / 3)
-		if _, err := worker.RenewLease(ctx, lease.ID); err != nil {
+	defer worker.Close()
+	again := time.NewTicker(time.Duration(lease.LifeSeconds) * time.Second / 3)
+	defer again.Stop()
+	for {
+		select {
+		case <-ctx.Done():
 			return
+		case <-again.C:
+		}
+		if _, err := worker.RenewLease(ctx, lease.ID); err != nil {
+			return // the measure is over, or says itself what is wrong
 		}
 	}
 }

@@ -55,7 +55,7 @@ func (b bundle) failure() (string, error) {
 // refused is the exit and the fault for what the runtime said about a
 // container whose command was not run.
 func refused(command, said string) (engine.Exit, error) {
-	cause := fmt.Errorf("runtime: %s", said) //nolint:err113 // another program's text
+	cause := fmt.Errorf("runtime: %s", said) // another program's text
 	switch {
 	case saysNotFound.MatchString(said):
 		return engine.Exit{Code: codeNotFound}, fault.New(fault.Invalid, "command_not_found", "the image has no command %q", command).
