@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"fairlead.dev/fairlead/internal/client"
 	"fairlead.dev/fairlead/internal/wire"
 )
 
@@ -14,11 +15,7 @@ func newKeys(s *session) *cobra.Command {
 	c := &cobra.Command{Use: "keys", Short: "The keys that seal secrets (operators only)"}
 	rotate := &cobra.Command{Use: "rotate", Short: "Make a new key and seal every secret anew, with the server up"}
 	asJSON := jsonFlag(rotate)
-	rotate.RunE = func(c *cobra.Command, _ []string) error {
-		api, err := s.client()
-		if err != nil {
-			return err
-		}
+	rotate.RunE = s.calling(func(c *cobra.Command, api *client.Client, _ []string) error {
 		done, err := api.RotateKeys(c.Context())
 		if err != nil || *asJSON {
 			if err == nil {
@@ -29,7 +26,7 @@ func newKeys(s *session) *cobra.Command {
 		say(c.OutOrStdout(), "Secrets are sealed with key %d now: %d sealed anew, %d old keys retired. Back up the key file.\n",
 			done.KeyID, done.Resealed, done.Retired)
 		return nil
-	}
+	})
 	c.AddCommand(rotate)
 	return c
 }
@@ -41,11 +38,7 @@ func newAudit(s *session) *cobra.Command {
 	c.Flags().StringVar(&execution, "execution", "", "only what was done for this execution")
 	c.Flags().IntVar(&limit, "limit", 50, "at most this many")
 	asJSON := jsonFlag(c)
-	c.RunE = func(c *cobra.Command, _ []string) error {
-		api, err := s.client()
-		if err != nil {
-			return err
-		}
+	c.RunE = s.calling(func(c *cobra.Command, api *client.Client, _ []string) error {
 		all, err := api.Audit(c.Context(), execution, limit)
 		if err != nil {
 			return err
@@ -58,6 +51,6 @@ func newAudit(s *session) *cobra.Command {
 				}
 				return []string{at(e.Time), e.Actor, e.Remote, e.Verb, e.Result, e.ObjectName, strings.Join(details, " ")}
 			})
-	}
+	})
 	return c
 }

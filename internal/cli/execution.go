@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"fairlead.dev/fairlead/internal/client"
 	"fairlead.dev/fairlead/internal/wire"
 )
 
@@ -26,11 +27,7 @@ func newExecutionList(s *session) *cobra.Command {
 	c.Flags().StringVar(&status, "status", "", "only those with this status, or incomplete for all that have not ended")
 	c.Flags().IntVar(&limit, "limit", 30, "at most this many")
 	asJSON := jsonFlag(c)
-	c.RunE = func(c *cobra.Command, _ []string) error {
-		api, err := s.client()
-		if err != nil {
-			return err
-		}
+	c.RunE = s.calling(func(c *cobra.Command, api *client.Client, _ []string) error {
 		all, err := api.Executions(c.Context(), *project, status, limit)
 		if err != nil {
 			return err
@@ -42,18 +39,14 @@ func newExecutionList(s *session) *cobra.Command {
 					e.Project.Name, strconv.Itoa(e.Counter), e.Step, outcome(e), e.Image, e.Creator, at(e.CTime), lasting(e.Duration), e.ID,
 				}
 			})
-	}
+	})
 	return c
 }
 
 func newExecutionShow(s *session) *cobra.Command {
 	c := &cobra.Command{Use: "show EXECUTION", Short: "Show an execution", Args: cobra.ExactArgs(1)}
 	asJSON := jsonFlag(c)
-	c.RunE = func(c *cobra.Command, args []string) error {
-		api, err := s.client()
-		if err != nil {
-			return err
-		}
+	c.RunE = s.calling(func(c *cobra.Command, api *client.Client, args []string) error {
 		e, err := api.Execution(c.Context(), args[0])
 		if err != nil || *asJSON {
 			if err == nil {
@@ -82,7 +75,7 @@ func newExecutionShow(s *session) *cobra.Command {
 			rows = append(rows, []string{"failed", e.Failure.Message + " (" + e.Failure.Code + ")"})
 		}
 		return table(c.OutOrStdout(), []string{"FIELD", "VALUE"}, rows)
-	}
+	})
 	return c
 }
 
@@ -97,11 +90,7 @@ func newExecutionLogs(s *session) *cobra.Command {
 	c.Flags().IntVar(&limit, "limit", 0, "only the last lines (default: all)")
 	c.Flags().BoolVarP(&followIt, "follow", "f", false, "go on until the execution has ended, and give its exit code")
 	asJSON := jsonFlag(c)
-	c.RunE = func(c *cobra.Command, args []string) error {
-		api, err := s.client()
-		if err != nil {
-			return err
-		}
+	c.RunE = s.calling(func(c *cobra.Command, api *client.Client, args []string) error {
 		shown := newLogPrinter(s.streams)
 		if followIt {
 			ended, err := api.Follow(c.Context(), args[0], 0, shown)
@@ -120,39 +109,31 @@ func newExecutionLogs(s *session) *cobra.Command {
 		}
 		shown.bars.terminal = false // what is over needs no bars
 		return shown.Lines(events.Events)
-	}
+	})
 	return c
 }
 
 func newExecutionStop(s *session) *cobra.Command {
 	c := &cobra.Command{Use: "stop EXECUTION", Short: "Stop an execution: SIGTERM, and after a while SIGKILL", Args: cobra.ExactArgs(1)}
-	c.RunE = func(c *cobra.Command, args []string) error {
-		api, err := s.client()
-		if err != nil {
-			return err
-		}
+	c.RunE = s.calling(func(c *cobra.Command, api *client.Client, args []string) error {
 		e, err := api.Stop(c.Context(), args[0])
 		if err != nil {
 			return err
 		}
 		say(c.OutOrStdout(), "Execution #%d is %s.\n", e.Counter, e.Status)
 		return nil
-	}
+	})
 	return c
 }
 
 func newExecutionDelete(s *session) *cobra.Command {
 	c := &cobra.Command{Use: "delete EXECUTION", Short: "Remove an execution that has ended, with its log", Args: cobra.ExactArgs(1)}
-	c.RunE = func(c *cobra.Command, args []string) error {
-		api, err := s.client()
-		if err != nil {
-			return err
-		}
+	c.RunE = s.calling(func(c *cobra.Command, api *client.Client, args []string) error {
 		if err := api.DeleteExecution(c.Context(), args[0]); err != nil {
 			return err
 		}
 		say(c.OutOrStdout(), "Removed.\n")
 		return nil
-	}
+	})
 	return c
 }

@@ -19,11 +19,7 @@ func newExplain(s *session) *cobra.Command {
 	}
 	project := projectFlag(c)
 	asJSON := jsonFlag(c)
-	c.RunE = func(c *cobra.Command, args []string) error {
-		api, err := s.client()
-		if err != nil {
-			return err
-		}
+	c.RunE = s.calling(func(c *cobra.Command, api *client.Client, args []string) error {
 		found, err := findProject(c, api, *project)
 		if err != nil {
 			return err
@@ -37,7 +33,7 @@ func newExplain(s *session) *cobra.Command {
 		}
 		printExplanation(c, explained)
 		return nil
-	}
+	})
 	return c
 }
 

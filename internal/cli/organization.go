@@ -5,6 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"fairlead.dev/fairlead/internal/client"
 	"fairlead.dev/fairlead/internal/wire"
 )
 
@@ -17,11 +18,7 @@ func newOrganization(s *session) *cobra.Command {
 func newOrganizationList(s *session) *cobra.Command {
 	c := &cobra.Command{Use: "list", Short: "List the organisations that you belong to"}
 	asJSON := jsonFlag(c)
-	c.RunE = func(c *cobra.Command, _ []string) error {
-		api, err := s.client()
-		if err != nil {
-			return err
-		}
+	c.RunE = s.calling(func(c *cobra.Command, api *client.Client, _ []string) error {
 		all, err := api.Organizations(c.Context())
 		if err != nil {
 			return err
@@ -29,42 +26,34 @@ func newOrganizationList(s *session) *cobra.Command {
 		return list(c, *asJSON, all, "You belong to no organisation. An operator makes one with `fairlead org create NAME`.",
 			[]string{"ID", "NAME", "YOUR ROLE"},
 			func(o wire.Organization) []string { return []string{strconv.FormatInt(o.ID, 10), o.Name, o.Role} })
-	}
+	})
 	return c
 }
 
 func newOrganizationCreate(s *session) *cobra.Command {
 	c := &cobra.Command{Use: "create NAME", Short: "Make an organisation, with you as its admin (operators only)", Args: cobra.ExactArgs(1)}
-	c.RunE = func(c *cobra.Command, args []string) error {
-		api, err := s.client()
-		if err != nil {
-			return err
-		}
+	c.RunE = s.calling(func(c *cobra.Command, api *client.Client, args []string) error {
 		created, err := api.CreateOrganization(c.Context(), wire.NewOrganization{Name: args[0]})
 		if err != nil {
 			return err
 		}
 		say(c.OutOrStdout(), "Made the organisation %s (%d).\n", harmless(created.Name), created.ID)
 		return nil
-	}
+	})
 	return c
 }
 
 func newMembers(s *session) *cobra.Command {
 	c := &cobra.Command{Use: "members ORGANIZATION", Short: "List an organisation's members", Args: cobra.ExactArgs(1)}
 	asJSON := jsonFlag(c)
-	c.RunE = func(c *cobra.Command, args []string) error {
-		api, err := s.client()
-		if err != nil {
-			return err
-		}
+	c.RunE = s.calling(func(c *cobra.Command, api *client.Client, args []string) error {
 		all, err := api.Members(c.Context(), args[0])
 		if err != nil {
 			return err
 		}
 		return list(c, *asJSON, all, "Nobody.", []string{"USER", "ROLE"},
 			func(m wire.Member) []string { return []string{m.Username, m.Role} })
-	}
+	})
 	return c
 }
 
@@ -75,34 +64,26 @@ func newMemberSet(s *session) *cobra.Command {
 		Aliases: []string{"set-role"}, Args: cobra.ExactArgs(2),
 	}
 	c.Flags().StringVar(&role, "role", "member", "member or admin")
-	c.RunE = func(c *cobra.Command, args []string) error {
-		api, err := s.client()
-		if err != nil {
-			return err
-		}
+	c.RunE = s.calling(func(c *cobra.Command, api *client.Client, args []string) error {
 		member, err := api.SetMember(c.Context(), args[0], wire.NewMember{Username: args[1], Role: role})
 		if err != nil {
 			return err
 		}
 		say(c.OutOrStdout(), "%s is now %s of %s.\n", harmless(member.Username), member.Role, harmless(args[0]))
 		return nil
-	}
+	})
 	return c
 }
 
 func newMemberRemove(s *session) *cobra.Command {
 	c := &cobra.Command{Use: "remove ORGANIZATION USER", Short: "Take a member out of an organisation (admins only)", Args: cobra.ExactArgs(2)}
-	c.RunE = func(c *cobra.Command, args []string) error {
-		api, err := s.client()
-		if err != nil {
-			return err
-		}
+	c.RunE = s.calling(func(c *cobra.Command, api *client.Client, args []string) error {
 		if err := api.RemoveMember(c.Context(), args[0], args[1]); err != nil {
 			return err
 		}
 		say(c.OutOrStdout(), "%s is no longer a member of %s.\n", harmless(args[1]), harmless(args[0]))
 		return nil
-	}
+	})
 	return c
 }
 
@@ -120,11 +101,7 @@ func newUserCreate(s *session) *cobra.Command {
 	}
 	c.Flags().StringVar(&draft.Email, "email", "", "the user's e-mail address")
 	c.Flags().BoolVar(&draft.Operator, "operator", false, "may make users and organisations, rotate keys and issue worker tokens")
-	c.RunE = func(c *cobra.Command, args []string) error {
-		api, err := s.client()
-		if err != nil {
-			return err
-		}
+	c.RunE = s.calling(func(c *cobra.Command, api *client.Client, args []string) error {
 		password, err := newPrompt(s.streams).secret("Password: ")
 		if err != nil {
 			return err
@@ -136,7 +113,7 @@ func newUserCreate(s *session) *cobra.Command {
 		}
 		say(c.OutOrStdout(), "Made the user %s.\n", harmless(created.Username))
 		return nil
-	}
+	})
 	return c
 }
 
@@ -146,11 +123,7 @@ func newUserPassword(s *session) *cobra.Command {
 		Long: "Change your password, or as an operator anybody's. The new one is asked for, or read from\n" +
 			"standard input. Tokens stay good.",
 	}
-	c.RunE = func(c *cobra.Command, args []string) error {
-		api, err := s.client()
-		if err != nil {
-			return err
-		}
+	c.RunE = s.calling(func(c *cobra.Command, api *client.Client, args []string) error {
 		var name string
 		if len(args) == 1 {
 			name = args[0]
@@ -170,6 +143,6 @@ func newUserPassword(s *session) *cobra.Command {
 		}
 		say(c.OutOrStdout(), "Changed the password of %s.\n", harmless(name))
 		return nil
-	}
+	})
 	return c
 }

@@ -19,11 +19,7 @@ func newProject(s *session) *cobra.Command {
 func newProjectList(s *session) *cobra.Command {
 	c := &cobra.Command{Use: "list", Short: "List the projects that you may see"}
 	asJSON := jsonFlag(c)
-	c.RunE = func(c *cobra.Command, _ []string) error {
-		api, err := s.client()
-		if err != nil {
-			return err
-		}
+	c.RunE = s.calling(func(c *cobra.Command, api *client.Client, _ []string) error {
 		all, err := api.Projects(c.Context())
 		if err != nil {
 			return err
@@ -37,7 +33,7 @@ func newProjectList(s *session) *cobra.Command {
 				}
 				return []string{p.Name, owner, p.ID, at(p.CTime)}
 			})
-	}
+	})
 	return c
 }
 
@@ -46,11 +42,7 @@ func newProjectCreate(s *session) *cobra.Command {
 	c := &cobra.Command{Use: "create NAME", Short: "Make a project", Args: cobra.ExactArgs(1)}
 	c.Flags().StringVar(&draft.Owner, "owner", "", "the organisation that owns it (default: you yourself, and then it can use no registry credential)")
 	c.Flags().StringVar(&draft.Description, "description", "", "what it is for")
-	c.RunE = func(c *cobra.Command, args []string) error {
-		api, err := s.client()
-		if err != nil {
-			return err
-		}
+	c.RunE = s.calling(func(c *cobra.Command, api *client.Client, args []string) error {
 		draft.Name = args[0]
 		created, err := api.CreateProject(c.Context(), draft)
 		if err != nil {
@@ -61,7 +53,7 @@ func newProjectCreate(s *session) *cobra.Command {
 			say(c.ErrOrStderr(), "It is personal, so no organisation's registry credential is used in it.\n")
 		}
 		return nil
-	}
+	})
 	return c
 }
 

@@ -25,11 +25,7 @@ func newRegistry(s *session) *cobra.Command {
 func newRegistryKinds(s *session) *cobra.Command {
 	c := &cobra.Command{Use: "kinds", Short: "List the kinds of credential and their fields"}
 	asJSON := jsonFlag(c)
-	c.RunE = func(c *cobra.Command, _ []string) error {
-		api, err := s.client()
-		if err != nil {
-			return err
-		}
+	c.RunE = s.calling(func(c *cobra.Command, api *client.Client, _ []string) error {
 		kinds, err := api.CredentialKinds(c.Context())
 		if err != nil || *asJSON {
 			if err == nil {
@@ -44,7 +40,7 @@ func newRegistryKinds(s *session) *cobra.Command {
 			}
 		}
 		return table(c.OutOrStdout(), []string{"KIND", "FIELD", "", "WHAT IT IS"}, rows)
-	}
+	})
 	return c
 }
 
@@ -176,11 +172,7 @@ func newRegistryAdd(s *session) *cobra.Command {
 	}
 	flags.add(c)
 	c.Flags().StringVar(&owner, "owner", "", "the organisation (default: the only one that you administer)")
-	c.RunE = func(c *cobra.Command, args []string) error {
-		api, err := s.client()
-		if err != nil {
-			return err
-		}
+	c.RunE = s.calling(func(c *cobra.Command, api *client.Client, args []string) error {
 		kind, err := findKind(c, api, args[0])
 		if err != nil {
 			return err
@@ -200,7 +192,7 @@ func newRegistryAdd(s *session) *cobra.Command {
 		say(c.OutOrStdout(), "Registered %s: it serves %s.\n", harmless(created.Name), harmless(strings.Join(created.ImagePatterns, ", ")))
 		warn(c, created.Warnings)
 		return nil
-	}
+	})
 	return c
 }
 
@@ -215,11 +207,7 @@ func newRegistryList(s *session) *cobra.Command {
 	c := &cobra.Command{Use: "list", Short: "List the credentials of the organisations that you administer"}
 	c.Flags().StringVar(&owner, "owner", "", "only this organisation's")
 	asJSON := jsonFlag(c)
-	c.RunE = func(c *cobra.Command, _ []string) error {
-		api, err := s.client()
-		if err != nil {
-			return err
-		}
+	c.RunE = s.calling(func(c *cobra.Command, api *client.Client, _ []string) error {
 		all, err := api.Credentials(c.Context(), owner)
 		if err != nil {
 			return err
@@ -229,7 +217,7 @@ func newRegistryList(s *session) *cobra.Command {
 			func(r wire.Credential) []string {
 				return []string{r.Name, r.Type, strings.Join(r.ImagePatterns, " "), at(r.LastUsedAt), at(r.ExpiresAt), r.ID}
 			})
-	}
+	})
 	return c
 }
 
@@ -260,11 +248,7 @@ func findCredential(c *cobra.Command, api *client.Client, key string) (wire.Cred
 func newRegistryShow(s *session) *cobra.Command {
 	c := &cobra.Command{Use: "show NAME|ID", Short: "Show a credential, without its secret", Args: cobra.ExactArgs(1)}
 	asJSON := jsonFlag(c)
-	c.RunE = func(c *cobra.Command, args []string) error {
-		api, err := s.client()
-		if err != nil {
-			return err
-		}
+	c.RunE = s.calling(func(c *cobra.Command, api *client.Client, args []string) error {
 		r, err := findCredential(c, api, args[0])
 		if err != nil || *asJSON {
 			if err == nil {
@@ -284,7 +268,7 @@ func newRegistryShow(s *session) *cobra.Command {
 		}
 		rows = append(rows, []string{"made", at(r.CTime)}, []string{"changed", at(r.MTime)}, []string{"last used", at(r.LastUsedAt)}, []string{"expires", at(r.ExpiresAt)})
 		return table(c.OutOrStdout(), []string{"FIELD", "VALUE"}, rows)
-	}
+	})
 	return c
 }
 
@@ -297,11 +281,7 @@ func newRegistryUpdate(s *session) *cobra.Command {
 	}
 	flags.add(c)
 	c.Flags().BoolVar(&askSecret, "secret", false, "ask for the secret, or read it from standard input")
-	c.RunE = func(c *cobra.Command, args []string) error {
-		api, err := s.client()
-		if err != nil {
-			return err
-		}
+	c.RunE = s.calling(func(c *cobra.Command, api *client.Client, args []string) error {
 		found, err := findCredential(c, api, args[0])
 		if err != nil {
 			return err
@@ -321,17 +301,13 @@ func newRegistryUpdate(s *session) *cobra.Command {
 		say(c.OutOrStdout(), "Changed %s.\n", harmless(changed.Name))
 		warn(c, changed.Warnings)
 		return nil
-	}
+	})
 	return c
 }
 
 func newRegistryRemove(s *session) *cobra.Command {
 	c := &cobra.Command{Use: "remove NAME|ID", Aliases: []string{"delete"}, Short: "Forget a credential", Args: cobra.ExactArgs(1)}
-	c.RunE = func(c *cobra.Command, args []string) error {
-		api, err := s.client()
-		if err != nil {
-			return err
-		}
+	c.RunE = s.calling(func(c *cobra.Command, api *client.Client, args []string) error {
 		found, err := findCredential(c, api, args[0])
 		if err != nil {
 			return err
@@ -341,6 +317,6 @@ func newRegistryRemove(s *session) *cobra.Command {
 		}
 		say(c.OutOrStdout(), "Forgot %s. Grants that it gave end by themselves, within minutes.\n", harmless(found.Name))
 		return nil
-	}
+	})
 	return c
 }

@@ -119,3 +119,15 @@ func (s *session) client() (*client.Client, error) {
 	}
 	return client.New(client.Config{Server: server, Token: secret.New(token), UserAgent: "fairlead/" + s.version})
 }
+
+// calling makes a command of what is done with the server that it is for.
+func (s *session) calling(do func(c *cobra.Command, api *client.Client, args []string) error) func(*cobra.Command, []string) error {
+	return func(c *cobra.Command, args []string) error {
+		api, err := s.client()
+		if err != nil {
+			return err
+		}
+		defer api.Close()
+		return do(c, api, args)
+	}
+}

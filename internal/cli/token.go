@@ -43,11 +43,7 @@ func newTokenCreate(s *session, kind tokenKind) *cobra.Command {
 	var life time.Duration
 	c := &cobra.Command{Use: "create NAME", Short: "Make a token; it is shown this once", Args: cobra.ExactArgs(1)}
 	c.Flags().DurationVar(&life, "expires-in", 0, "how long it is good, such as 720h (default: it does not expire)")
-	c.RunE = func(c *cobra.Command, args []string) error {
-		api, err := s.client()
-		if err != nil {
-			return err
-		}
+	c.RunE = s.calling(func(c *cobra.Command, api *client.Client, args []string) error {
 		draft := wire.NewToken{Name: args[0]}
 		if life != 0 {
 			draft.ExpiresAt = wire.NewTime(time.Now().Add(life))
@@ -59,18 +55,14 @@ func newTokenCreate(s *session, kind tokenKind) *cobra.Command {
 		say(c.ErrOrStderr(), "Keep it safe: it is not shown again.\n")
 		say(c.OutOrStdout(), "%s\n", created.Text)
 		return nil
-	}
+	})
 	return c
 }
 
 func newTokenList(s *session, kind tokenKind) *cobra.Command {
 	c := &cobra.Command{Use: "list", Short: "List the tokens"}
 	asJSON := jsonFlag(c)
-	c.RunE = func(c *cobra.Command, _ []string) error {
-		api, err := s.client()
-		if err != nil {
-			return err
-		}
+	c.RunE = s.calling(func(c *cobra.Command, api *client.Client, _ []string) error {
 		all, err := kind.list(api, c.Context())
 		if err != nil {
 			return err
@@ -79,22 +71,18 @@ func newTokenList(s *session, kind tokenKind) *cobra.Command {
 			func(t wire.Token) []string {
 				return []string{t.ID, t.Name, at(t.CTime), at(t.ExpiresAt), at(t.LastUsedAt)}
 			})
-	}
+	})
 	return c
 }
 
 func newTokenDelete(s *session, kind tokenKind) *cobra.Command {
 	c := &cobra.Command{Use: "delete ID", Short: "End a token at once", Args: cobra.ExactArgs(1)}
-	c.RunE = func(c *cobra.Command, args []string) error {
-		api, err := s.client()
-		if err != nil {
-			return err
-		}
+	c.RunE = s.calling(func(c *cobra.Command, api *client.Client, args []string) error {
 		if err := kind.delete(api, c.Context(), args[0]); err != nil {
 			return err
 		}
 		say(c.OutOrStdout(), "The token is no longer good.\n")
 		return nil
-	}
+	})
 	return c
 }
