@@ -81,9 +81,10 @@ var plan = []room{
 
 	// F2: tools.
 	{"oci", words, nil, "a client of registries knows words, never nouns"},
-	{"grant", sum(words, "oci"), nil, "trading a secret for a grant needs words and the protocol; it knows no accounts and no database"},
+	{"diagnosis", sum(words, "oci"), none, "what a registry answered becomes a sentence here and nowhere else; it needs words and the protocol's errors"},
+	{"grant", sum(words, "oci", "diagnosis"), nil, "trading a secret for a grant needs words and the protocol; it knows no accounts and no database"},
 	{"vault", words, nil, "sealing knows words, never nouns: rows are its caller's"},
-	{"pull", sum(words, "oci"), nil, "pulling needs words and the protocol, never nouns"},
+	{"pull", sum(words, "oci", "diagnosis"), nil, "pulling needs words and the protocol, never nouns"},
 	{"engine", words, none, "what it means to run a container is said in words and values"},
 	{"engine/runc", sum(words, "engine"), nil, "an engine knows words and what is to be run, never nouns"},
 	{"demoimage", words, nil, "the images of the demo and of tests are made of nothing but this module"},
@@ -184,7 +185,7 @@ var only = []struct {
 	{"github.com/containerd/containerd", []string{"pull", "oci"}},
 	{"github.com/containerd/go-runc", []string{"engine/runc"}},
 	{"github.com/distribution/distribution", []string{"grant/granttest"}},
-	{"net/http", []string{"oci", "grant", "pull", "api", "client", "app", "grant/granttest", "bench"}},
+	{"net/http", []string{"oci", "diagnosis", "grant", "pull", "api", "client", "app", "grant/granttest", "bench"}},
 }
 
 // unreachable are rooms that a room does not link by any way round.

@@ -10,7 +10,7 @@ import (
 )
 
 // failingRooms are those that a failed pull or run gets its codes from.
-var failingRooms = []string{"oci", "grant", "broker", "pull", "engine/runc", "worker"}
+var failingRooms = []string{"oci", "diagnosis", "grant", "broker", "pull", "engine/runc", "worker"}
 
 // elsewhere are codes of errors.md that other rooms make, or that have a name in
 // the source.

@@ -18,6 +18,7 @@ type Catalogue struct {
 	byName   map[string]Kind
 	exchange exchange
 	logger   *slog.Logger
+	now      func() time.Time
 }
 
 // Config is what the kinds need from outside.
@@ -36,8 +37,8 @@ func NewCatalogue(config Config) *Catalogue {
 	if config.Logger == nil {
 		config.Logger = slog.New(slog.DiscardHandler)
 	}
-	x := exchange{transport: config.Transport, now: config.Now}
-	c := &Catalogue{byName: make(map[string]Kind), exchange: x, logger: config.Logger}
+	x := exchange{ways: &ways{base: config.Transport}, now: config.Now}
+	c := &Catalogue{byName: make(map[string]Kind), exchange: x, logger: config.Logger, now: config.Now}
 	c.add(
 		generic{x},
 		dockerHub{x},
@@ -70,6 +71,7 @@ func (c *Catalogue) Describe() []Description {
 	descriptions := make([]Description, len(c.kinds))
 	for i, kind := range c.kinds {
 		descriptions[i] = kind.Description()
+		descriptions[i].Fields = append(descriptions[i].Fields, reachFields...)
 	}
 	return descriptions
 }
@@ -120,7 +122,52 @@ func (c *Catalogue) Issue(ctx context.Context, name string, request Request) (Gr
 		return Grant{}, err
 	}
 	grant.Kind = kind.Description().Name
+	grant.Reach = reachOf(request.Material)
 	return grant, nil
+}
+
+// Check asks the registry what a credential of that kind is good for. What
+// fails is in the report; the error is for a kind that there is not.
+func (c *Catalogue) Check(ctx context.Context, name string, request CheckRequest) (Report, error) {
+	kind, err := c.kind(name)
+	if err != nil {
+		return Report{}, err
+	}
+	checkup := newCheckup(c.now, request.Tell)
+	kind.Check(ctx, request, checkup)
+	return checkup.done(), nil
+}
+
+// Renew has the registry make a new secret for a credential of that kind, which
+// Retire later ends the old one of. Most registries cannot: an Invalid fault.
+func (c *Catalogue) Renew(ctx context.Context, name string, material Material) (Material, error) {
+	kind, err := c.renewer(name)
+	if err != nil {
+		return Material{}, err
+	}
+	return kind.Renew(ctx, material)
+}
+
+// Retire ends the old secret after Renew made a fresh one.
+func (c *Catalogue) Retire(ctx context.Context, name string, old, fresh Material) error {
+	kind, err := c.renewer(name)
+	if err != nil {
+		return err
+	}
+	return kind.Retire(ctx, old, fresh)
+}
+
+func (c *Catalogue) renewer(name string) (Renewer, error) {
+	kind, err := c.kind(name)
+	if err != nil {
+		return nil, err
+	}
+	renewer, can := kind.(Renewer)
+	if !can {
+		return nil, fault.InvalidField("renew", "renew_unsupported", "a registry of kind %s cannot make a new secret by itself", kind.Description().Name).
+			WithHint("Make one at the registry and give it.")
+	}
+	return renewer, nil
 }
 
 // Anonymous gets a grant without a credential, for an image that everybody may

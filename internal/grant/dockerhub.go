@@ -65,9 +65,18 @@ func (h dockerHub) Issue(ctx context.Context, request Request) (Grant, error) {
 		return Grant{}, fault.InvalidField("image", "image_not_hub", "%s is not on Docker Hub, and a %s credential is for nothing else", request.Image, nameDockerHub).
 			WithHint("Use a credential of kind %s for it.", nameGeneric)
 	}
-	return h.exchange.issue(ctx, request.Image, login{
-		user:      request.Material.Config[fieldUsername],
-		secret:    request.Material.Secrets[fieldAccessToken],
+	return h.exchange.issue(ctx, request, h.login(request.Material))
+}
+
+// Check asks what the credential is good for.
+func (h dockerHub) Check(ctx context.Context, request CheckRequest, checkup *Checkup) {
+	h.exchange.check(ctx, request, h.login(request.Material), checkup)
+}
+
+func (dockerHub) login(material Material) login {
+	return login{
+		user:      material.Config[fieldUsername],
+		secret:    material.Secrets[fieldAccessToken],
 		basicHint: "Docker Hub itself has a token service: check what answers in its place.",
-	})
+	}
 }

@@ -2,8 +2,11 @@ package grant
 
 import (
 	"context"
+	"errors"
+	"net/http"
 	"time"
 
+	"fairlead.dev/fairlead/internal/diagnosis"
 	"fairlead.dev/fairlead/internal/image"
 	"fairlead.dev/fairlead/internal/oci"
 	"fairlead.dev/fairlead/internal/secret"
@@ -13,8 +16,8 @@ import (
 // secret to a token, which most kinds share.
 // https://distribution.github.io/distribution/spec/auth/token/
 type exchange struct {
-	transport *oci.Transport
-	now       func() time.Time
+	ways *ways
+	now  func() time.Time
 }
 
 // login is who asks a registry.
@@ -35,12 +38,17 @@ type login struct {
 const untraded = 5 * time.Minute
 
 // issue gets a grant for a login.
-func (x exchange) issue(ctx context.Context, ref image.Reference, who login) (Grant, error) {
+func (x exchange) issue(ctx context.Context, request Request, who login) (Grant, error) {
 	begin := x.now()
-	route := x.transport.For(ref.Host())
+	ref := request.Image
+	transport, err := x.ways.of(request.Material)
+	if err != nil {
+		return Grant{}, err
+	}
+	route := transport.For(ref.Host())
 	challenges, err := x.challenges(ctx, route, ref)
 	if err != nil {
-		return Grant{}, oci.Diagnose(err, ref)
+		return Grant{}, diagnosis.Of(err, diagnosis.Subject{Service: diagnosis.Registry, Image: ref})
 	}
 	if len(challenges) == 0 {
 		return newGrant(ref, oci.Anonymous, begin, untraded), nil
@@ -51,9 +59,9 @@ func (x exchange) issue(ctx context.Context, ref image.Reference, who login) (Gr
 			Challenge: challenges[0], Repository: ref.Repository(), User: who.user, Password: who.secret,
 		})
 		if err != nil {
-			return Grant{}, diagnoseToken(err, ref, who.user)
+			return Grant{}, diagnosis.Of(err, diagnosis.Subject{Service: diagnosis.TokenService, Image: ref, User: who.user})
 		}
-		return tokenGrant(ref, token, begin, noPullRight(ref, who.user))
+		return tokenGrant(ref, token, begin, diagnosis.NoPullRight(ref, who.user))
 	default:
 		return x.basic(ctx, route, ref, who, begin)
 	}
@@ -62,22 +70,22 @@ func (x exchange) issue(ctx context.Context, ref image.Reference, who login) (Gr
 // anonymous gets a grant for nobody.
 func (x exchange) anonymous(ctx context.Context, ref image.Reference) (Grant, error) {
 	begin := x.now()
-	route := x.transport.ForStranger(ref.Host())
+	route := x.ways.base.ForStranger(ref.Host())
 	challenges, err := x.challenges(ctx, route, ref)
 	if err != nil {
-		return Grant{}, oci.Diagnose(err, ref)
+		return Grant{}, diagnosis.Of(err, diagnosis.Subject{Service: diagnosis.Registry, Image: ref})
 	}
 	if len(challenges) == 0 {
 		return newGrant(ref, oci.Anonymous, begin, untraded), nil
 	}
 	if challenges[0].Scheme != oci.SchemeBearer {
-		return Grant{}, credentialRequired(ref)
+		return Grant{}, diagnosis.CredentialRequired(ref)
 	}
 	token, err := route.FetchToken(ctx, oci.TokenRequest{Challenge: challenges[0], Repository: ref.Repository()})
 	if err != nil {
-		return Grant{}, diagnoseAnonymous(err, ref)
+		return Grant{}, diagnosis.OfAnonymous(err, ref)
 	}
-	return tokenGrant(ref, token, begin, credentialRequired(ref))
+	return tokenGrant(ref, token, begin, diagnosis.CredentialRequired(ref))
 }
 
 // challenges asks the registry how it wants to be asked. Some answer 200 at
@@ -100,15 +108,15 @@ func (x exchange) challenges(ctx context.Context, route *oci.Route, ref image.Re
 // only thing that it takes.
 func (x exchange) basic(ctx context.Context, route *oci.Route, ref image.Reference, who login, begin time.Time) (Grant, error) {
 	if !who.basicOnWorker {
-		return Grant{}, basicOnly(ref, who.basicHint)
+		return Grant{}, diagnosis.BasicOnly(ref, who.basicHint)
 	}
 	authorization := oci.Basic(who.user, who.secret)
 	challenges, err := oci.NewClient(route).Ping(ctx, authorization)
 	if err != nil {
-		return Grant{}, diagnoseToken(err, ref, who.user)
+		return Grant{}, diagnosis.Of(err, diagnosis.Subject{Service: diagnosis.TokenService, Image: ref, User: who.user})
 	}
 	if len(challenges) > 0 {
-		return Grant{}, secretRefused(ref.APIHost(), ref, who.user)
+		return Grant{}, diagnosis.SecretRefused(ref.APIHost(), ref, who.user)
 	}
 	return newGrant(ref, authorization, begin, untraded), nil
 }
@@ -135,4 +143,12 @@ func newGrant(ref image.Reference, authorization oci.Authorization, begin time.T
 		ExpiresAt:     begin.Add(lifetime),
 		RefreshAt:     begin.Add(lifetime * 3 / 4),
 	}
+}
+
+// challengeIn is the challenge that a registry's refusal holds.
+func challengeIn(err error) []oci.Challenge {
+	if answer, ok := errors.AsType[*oci.Error](err); ok && answer.Status == http.StatusUnauthorized {
+		return answer.Challenges
+	}
+	return nil
 }

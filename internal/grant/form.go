@@ -18,6 +18,7 @@ const longestValue = 64 << 10
 // goes, empty values count as not given, defaults are filled in, and unknown,
 // missing and misplaced fields are told of, all at once.
 func normalise(d Description, in Material) (Material, error) {
+	d.Fields = append(d.Fields[:len(d.Fields):len(d.Fields)], reachFields...)
 	out := Material{Config: make(map[string]string), Secrets: make(map[string]secret.Text)}
 	var errs []error
 	for _, name := range slices.Sorted(maps.Keys(in.Config)) {
@@ -45,6 +46,7 @@ func normalise(d Description, in Material) (Material, error) {
 	for _, field := range d.Fields {
 		errs = append(errs, out.settle(field))
 	}
+	errs = append(errs, checkReach(out))
 	if err := fault.Join(errs...); err != nil {
 		return Material{}, err
 	}
@@ -71,7 +73,7 @@ func (m Material) settle(field Field) error {
 	switch {
 	case len(value) > longestValue:
 		return fault.InvalidField(field.Name, "field_too_long", "has %d bytes; at most %d are allowed", len(value), longestValue)
-	case strings.ContainsFunc(value, unicode.IsControl):
+	case strings.ContainsFunc(value, func(r rune) bool { return unicode.IsControl(r) && !(field.Lines && strings.ContainsRune("\r\n\t", r)) }):
 		return fault.InvalidField(field.Name, "field_control", "holds a line break or another control character").
 			WithHint("Copy the value again, without what is around it.")
 	case len(field.Choices) > 0 && !slices.Contains(field.Choices, value):
@@ -81,9 +83,9 @@ func (m Material) settle(field Field) error {
 }
 
 func unknownField(d Description, name string) error {
-	names := make([]string, len(d.Fields))
-	for i, field := range d.Fields {
-		names[i] = field.Name
+	var names []string
+	for _, field := range d.Fields {
+		names = append(names, field.Name)
 	}
 	return fault.InvalidField(name, "field_unknown", "is no field of a %s credential", d.Name).
 		WithHint("Its fields are %s.", strings.Join(names, ", "))

@@ -64,10 +64,19 @@ func (g generic) Issue(ctx context.Context, request Request) (Grant, error) {
 	if request.Image.IsZero() {
 		return Grant{}, fault.InvalidField("image", "image_missing", "a grant is for one image")
 	}
-	return g.exchange.issue(ctx, request.Image, login{
-		user:          request.Material.Config[fieldUsername],
-		secret:        request.Material.Secrets[fieldPassword],
-		basicOnWorker: request.Material.Config[fieldBasicOnWorker] == "true",
+	return g.exchange.issue(ctx, request, g.login(request.Material))
+}
+
+// Check asks what the credential is good for.
+func (g generic) Check(ctx context.Context, request CheckRequest, checkup *Checkup) {
+	g.exchange.check(ctx, request, g.login(request.Material), checkup)
+}
+
+func (generic) login(material Material) login {
+	return login{
+		user:          material.Config[fieldUsername],
+		secret:        material.Secrets[fieldPassword],
+		basicOnWorker: material.Config[fieldBasicOnWorker] == "true",
 		basicHint:     "Set the credential's option " + fieldBasicOnWorker + " if workers may have the password, or put a token service in front of the registry.",
-	})
+	}
 }

@@ -42,6 +42,22 @@ type Grant struct {
 
 	// Kind is the name of the kind that issued it, and "" for an anonymous one.
 	Kind string
+
+	// Role is set where there is nothing to hand over: the worker gets an
+	// authorization with a role of its own. Authorization is Anonymous then.
+	Role *Role
+
+	// Reach is how the worker has to reach the registry, where the credential
+	// says so.
+	Reach oci.Reach
+}
+
+// Role is what a worker needs to know to get an authorization by itself; none
+// of it is secret.
+type Role struct {
+	Kind   string // aws-ecr-role
+	Region string
+	Name   string // of the role; empty: whichever the worker has
 }
 
 // Expired reports whether the grant is of no more use at a moment.
@@ -85,6 +101,24 @@ type Kind interface {
 	// with the registry's own wait, or Invalid where the image is none of this
 	// kind's.
 	Issue(ctx context.Context, request Request) (Grant, error)
+
+	// Check asks the registry, with real requests, what the material is good
+	// for, and tells each answer as a step of the checkup. It never changes
+	// anything at the registry.
+	Check(ctx context.Context, request CheckRequest, checkup *Checkup)
+}
+
+// Renewer is a Kind whose registry can make a new secret by itself.
+type Renewer interface {
+	Kind
+
+	// Renew makes a new secret with the present one and returns the material
+	// with it; the present one still holds. Every error is a fault.
+	Renew(ctx context.Context, material Material) (Material, error)
+
+	// Retire ends the old material's secret, with the fresh one's. A secret
+	// that is gone already is no error.
+	Retire(ctx context.Context, old, fresh Material) error
 }
 
 // Description is what a kind says about itself.
@@ -113,6 +147,12 @@ type Field struct {
 	Default  string
 	Example  string
 	Choices  []string // the only values allowed; empty: any
+
+	// Lines allows line breaks: a key file, certificates.
+	Lines bool
+
+	// Advanced is for fields that few need; a form shows them last.
+	Advanced bool
 }
 
 // field is the field of that name.

@@ -16,6 +16,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 
+	"fairlead.dev/fairlead/internal/diagnosis"
 	"fairlead.dev/fairlead/internal/fault"
 	"fairlead.dev/fairlead/internal/grant"
 	"fairlead.dev/fairlead/internal/grant/granttest"
@@ -139,7 +140,7 @@ func TestEachReasonForNoGrantHasItsOwnCode(t *testing.T) {
 						t.Fatal(err)
 					}
 					err := s.manifest(t, test.path+":v1", g.Authorization)
-					wantFault(t, oci.Diagnose(err, s.image(t, test.path)), fault.Denied, "access_denied")
+					wantFault(t, diagnosis.Of(err, diagnosis.Subject{Service: diagnosis.Registry, Image: s.image(t, test.path)}), fault.Denied, "access_denied")
 					return
 				}
 				f := wantFault(t, err, test.kind, test.codes[kind])
@@ -163,7 +164,7 @@ func TestAMissingTagIsToldApartFromAMissingRight(t *testing.T) {
 			t.Fatal(err)
 		}
 		err = s.manifest(t, path, g.Authorization)
-		wantFault(t, oci.Diagnose(err, s.image(t, path)), fault.NotFound, code)
+		wantFault(t, diagnosis.Of(err, diagnosis.Subject{Service: diagnosis.Registry, Image: s.image(t, path)}), fault.NotFound, code)
 	}
 }
 
@@ -346,7 +347,7 @@ func TestAPullThatIsCountedTellsWhenNothingIsLeft(t *testing.T) {
 		t.Fatalf("the last pull: %v", err)
 	}
 	err = s.manifest(t, "acme/train:v1", g.Authorization)
-	f := wantFault(t, oci.Diagnose(err, s.image(t, "acme/train:v1")), fault.Exhausted, "rate_limited")
+	f := wantFault(t, diagnosis.Of(err, diagnosis.Subject{Service: diagnosis.Registry, Image: s.image(t, "acme/train:v1")}), fault.Exhausted, "rate_limited")
 	if !strings.Contains(f.Message, "0 of 100 pulls left in 6h0m0s") {
 		t.Errorf("message = %s", f.Message)
 	}

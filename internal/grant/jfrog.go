@@ -67,11 +67,7 @@ func (j jfrog) Issue(ctx context.Context, request Request) (Grant, error) {
 	if request.Image.IsZero() {
 		return Grant{}, fault.InvalidField("image", "image_missing", "a grant is for one image")
 	}
-	return j.exchange.issue(ctx, request.Image, login{
-		user:      request.Material.Config[fieldUsername],
-		secret:    request.Material.Secrets[fieldAccessToken],
-		basicHint: "Turn on token authentication for this Docker repository in Artifactory.",
-	})
+	return j.exchange.issue(ctx, request, j.login(request.Material))
 }
 
 // accessTokenSignatures are what JFrog signs access tokens with; nothing is
@@ -92,4 +88,17 @@ func subjectOf(token secret.Text) (string, bool) {
 	_, escaped, found := strings.Cut(claims.Subject, "/users/")
 	user, err := url.PathUnescape(escaped)
 	return user, found && err == nil && user != ""
+}
+
+// Check asks what the credential is good for.
+func (j jfrog) Check(ctx context.Context, request CheckRequest, checkup *Checkup) {
+	j.exchange.check(ctx, request, j.login(request.Material), checkup)
+}
+
+func (jfrog) login(material Material) login {
+	return login{
+		user:      material.Config[fieldUsername],
+		secret:    material.Secrets[fieldAccessToken],
+		basicHint: "Turn on token authentication for this Docker repository in Artifactory.",
+	}
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/opencontainers/go-digest"
 
+	"fairlead.dev/fairlead/internal/diagnosis"
 	"fairlead.dev/fairlead/internal/fault"
 	"fairlead.dev/fairlead/internal/image"
 	"fairlead.dev/fairlead/internal/oci"
@@ -84,7 +85,7 @@ func TestAManifestThatIsNotWhatWasAskedForIsRefused(t *testing.T) {
 	t.Run("bytes that are broken off", func(t *testing.T) {
 		f := newFarSide(t, answer(200, manifest, "Content-Length", "1000"))
 		_, _, err := f.client().Manifest(t.Context(), train, oci.Anonymous)
-		wantFault(t, oci.Diagnose(err, train), fault.Unavailable, "connection_lost")
+		wantFault(t, diagnosis.Of(err, diagnosis.Subject{Service: diagnosis.Registry, Image: train}), fault.Unavailable, "connection_lost")
 	})
 }
 
@@ -120,7 +121,7 @@ func TestPingTellsHowARegistryWantsToBeAsked(t *testing.T) {
 		t.Errorf("%v, challenges (-want +got):\n%s", err, diff)
 	}
 	_, err = newFarSide(t, answer(401, "")).client().Ping(t.Context(), oci.Anonymous)
-	wantFault(t, oci.Diagnose(err, train), fault.Unauthenticated, "unauthorized")
+	wantFault(t, diagnosis.Of(err, diagnosis.Subject{Service: diagnosis.Registry, Image: train}), fault.Unauthenticated, "unauthorized")
 }
 
 func TestAClientOfOneRegistryIsNotAskedForAnImageOfAnother(t *testing.T) {

@@ -19,6 +19,7 @@ import (
 	"testing"
 	"time"
 
+	"fairlead.dev/fairlead/internal/diagnosis"
 	"fairlead.dev/fairlead/internal/fault"
 	"fairlead.dev/fairlead/internal/oci"
 )
@@ -49,13 +50,13 @@ func TestEachAnswerOfARegistryHasADiagnosis(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			f := newFarSide(t, test.handler)
 			_, _, err := f.client().Manifest(t.Context(), train, oci.Anonymous)
-			got := wantFault(t, oci.Diagnose(err, train), test.kind, test.code)
+			got := wantFault(t, diagnosis.Of(err, diagnosis.Subject{Service: diagnosis.Registry, Image: train}), test.kind, test.code)
 			if got.Hint == "" {
 				t.Error("there is no next step")
 			}
 			if _, err := f.client().ResolveManifest(t.Context(), train, oci.Anonymous); err == nil {
 				t.Error("resolving it found something")
-			} else if resolved := oci.Diagnose(err, train); name != "429 in words" && name != "denied with 400" && name != "a page for missing" && resolved.Code != test.code {
+			} else if resolved := diagnosis.Of(err, diagnosis.Subject{Service: diagnosis.Registry, Image: train}); name != "429 in words" && name != "denied with 400" && name != "a page for missing" && resolved.Code != test.code {
 				t.Errorf("resolving it says %s, want %s", resolved.Code, test.code)
 			}
 		})
@@ -100,19 +101,19 @@ func TestEachFailureOfTheNetworkHasADiagnosis(t *testing.T) {
 			if test.code == "address_forbidden" {
 				kind = fault.Denied
 			}
-			wantFault(t, oci.Diagnose(err, train), kind, test.code)
+			wantFault(t, diagnosis.Of(err, diagnosis.Subject{Service: diagnosis.Registry, Image: train}), kind, test.code)
 		})
 	}
 	t.Run("a certificate for another host", func(t *testing.T) {
 		other := newTransport(t, rule("registry.example.org", addressOf(server), caOf(server))).For("registry.example.org")
 		_, err := oci.NewClient(other).Ping(t.Context(), oci.Anonymous)
-		wantFault(t, oci.Diagnose(err, train), fault.Unavailable, "tls_name")
+		wantFault(t, diagnosis.Of(err, diagnosis.Subject{Service: diagnosis.Registry, Image: train}), fault.Unavailable, "tls_name")
 	})
 	t.Run("broken off by the caller", func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
 		_, err := oci.NewClient(newTransport(t, rule(registryHost, mute, nil)).For(registryHost)).Ping(ctx, oci.Anonymous)
-		wantFault(t, oci.Diagnose(err, train), fault.Unavailable, "cancelled")
+		wantFault(t, diagnosis.Of(err, diagnosis.Subject{Service: diagnosis.Registry, Image: train}), fault.Unavailable, "cancelled")
 	})
 }
 
@@ -125,13 +126,13 @@ func TestDiagnoseKnowsErrorsThatNoTestCanCause(t *testing.T) {
 		"network_failed":      errors.New("something else"),
 	}
 	for code, err := range tests {
-		wantFault(t, oci.Diagnose(fmt.Errorf("asking: %w", err), train), fault.Unavailable, code)
+		wantFault(t, diagnosis.Of(fmt.Errorf("asking: %w", err), diagnosis.Subject{Service: diagnosis.Registry, Image: train}), fault.Unavailable, code)
 	}
-	if oci.Diagnose(nil, train) != nil {
+	if diagnosis.Of(nil, diagnosis.Subject{Service: diagnosis.Registry, Image: train}) != nil {
 		t.Error("no error has a diagnosis")
 	}
 	known := fault.New(fault.Denied, "x", "x")
-	if got := oci.Diagnose(fmt.Errorf("asking: %w", known), train); got != known {
+	if got := diagnosis.Of(fmt.Errorf("asking: %w", known), diagnosis.Subject{Service: diagnosis.Registry, Image: train}); got != known {
 		t.Errorf("a fault became %v", got)
 	}
 }

@@ -151,3 +151,18 @@ func readErrorBody(body []byte) (codes []string, message string) {
 	words = slices.DeleteFunc(words, func(s string) bool { return s == "" })
 	return codes, strings.Join(words, "; ")
 }
+
+// Said is the registry's own words in brackets, where there are any.
+func (e *Error) Said() string {
+	words := strings.Join(e.Codes, ", ")
+	if e.Message != "" {
+		if words != "" {
+			words += ": "
+		}
+		words += e.Message
+	}
+	if words == "" {
+		return ""
+	}
+	return " (it says: " + words + ")"
+}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"fairlead.dev/fairlead/internal/diagnosis"
 	"fairlead.dev/fairlead/internal/fault"
 	"fairlead.dev/fairlead/internal/oci"
 )
@@ -44,7 +45,7 @@ func TestATooFrequentPullTellsWhatIsLeftAndHowLongToWait(t *testing.T) {
 		`{"errors":[{"code":"TOOMANYREQUESTS","message":"You have reached your pull rate limit."}]}`,
 		"Ratelimit-Limit", "100;w=21600", "Ratelimit-Remaining", "0;w=21600", "Retry-After", "90"))
 	_, _, err := f.client().Manifest(t.Context(), train, oci.Anonymous)
-	got := wantFault(t, oci.Diagnose(err, train), fault.Exhausted, "rate_limited")
+	got := wantFault(t, diagnosis.Of(err, diagnosis.Subject{Service: diagnosis.Registry, Image: train}), fault.Exhausted, "rate_limited")
 	if got.RetryAfter != 90*time.Second {
 		t.Errorf("wait %s, want 90s", got.RetryAfter)
 	}

@@ -44,6 +44,15 @@ func (e *callError) Error() string { return e.method + " " + e.where + ": " + e.
 
 func (e *callError) Unwrap() error { return e.cause }
 
+// HostAsked is the host that a request got no answer from, fit to be shown;
+// empty where err, which RedactError returned, tells none.
+func HostAsked(err error) string {
+	if call, ok := errors.AsType[*callError](err); ok {
+		return escape(call.host)
+	}
+	return ""
+}
+
 const (
 	stars = "***"
 

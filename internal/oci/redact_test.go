@@ -13,6 +13,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"fairlead.dev/fairlead/internal/diagnosis"
 	"fairlead.dev/fairlead/internal/oci"
 	"fairlead.dev/fairlead/internal/secret"
 )
@@ -47,7 +48,7 @@ func TestARegistrysWordsNeverRepeatASecret(t *testing.T) {
 		} {
 			body := strings.ReplaceAll(shape, "%s", hidden)
 			e := read(http.StatusForbidden, body)
-			f := oci.Diagnose(e, train)
+			f := diagnosis.Of(e, diagnosis.Subject{Service: diagnosis.Registry, Image: train})
 			for _, text := range []string{e.Error(), f.Error(), f.Sentence(), fmt.Sprintf("%+v %#v", e, e)} {
 				if strings.Contains(text, hidden) {
 					t.Errorf("%s is repeated: %s", body, text)
@@ -127,7 +128,7 @@ func FuzzReadError(f *testing.F) {
 	f.Add("\xff\xfe<html>")
 	f.Fuzz(func(t *testing.T, body string) {
 		e := read(http.StatusForbidden, body)
-		text := oci.Diagnose(e, train).Error()
+		text := diagnosis.Of(e, diagnosis.Subject{Service: diagnosis.Registry, Image: train}).Error()
 		if strings.Contains(text, awkward) {
 			t.Errorf("the secret is repeated: %q", text)
 		}

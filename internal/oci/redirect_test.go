@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"fairlead.dev/fairlead/internal/diagnosis"
 	"fairlead.dev/fairlead/internal/fault"
 	"fairlead.dev/fairlead/internal/oci"
 	"fairlead.dev/fairlead/internal/secret"
@@ -101,7 +102,7 @@ func TestARedirectThatBreaksTheRulesIsNotFollowed(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			_, err := f.get(t, "/v2/a/blobs/"+name)
-			wantFault(t, oci.Diagnose(err, train), test.kind, test.code, "hunter2", bearerToken)
+			wantFault(t, diagnosis.Of(err, diagnosis.Subject{Service: diagnosis.Registry, Image: train}), test.kind, test.code, "hunter2", bearerToken)
 		})
 	}
 }
@@ -113,5 +114,5 @@ func TestARegistryThatMaySpeakPlainlyDoesNotLeadFromTLSToPlain(t *testing.T) {
 		{Host: "plain.example.com", Address: addressOf(f.Server), PlainHTTP: true},
 	}})
 	_, err := farSide{f.Server, transport}.get(t, "/v2/a/blobs/x")
-	wantFault(t, oci.Diagnose(err, train), fault.Denied, "redirect_insecure")
+	wantFault(t, diagnosis.Of(err, diagnosis.Subject{Service: diagnosis.Registry, Image: train}), fault.Denied, "redirect_insecure")
 }

@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"testing"
 
+	"fairlead.dev/fairlead/internal/diagnosis"
 	"fairlead.dev/fairlead/internal/fault"
 	"fairlead.dev/fairlead/internal/oci"
 	"fairlead.dev/fairlead/internal/secret"
@@ -45,14 +46,14 @@ func TestALoopbackRegistryIsReachedOnlyIfAnAdminEnteredIt(t *testing.T) {
 	}
 	// The connection of the first is idle now, and is not the stranger's.
 	_, err := oci.NewClient(transport.ForStranger(address)).Ping(t.Context(), oci.Anonymous)
-	wantFault(t, oci.Diagnose(err, train), fault.Denied, "address_forbidden")
+	wantFault(t, diagnosis.Of(err, diagnosis.Subject{Service: diagnosis.Registry, Image: train}), fault.Denied, "address_forbidden")
 }
 
 func TestALinkLocalAddressIsReachedByNobody(t *testing.T) {
 	transport := newTransport(t, oci.Config{Hosts: []oci.HostRule{{Host: registryHost, Address: "169.254.169.254:80", PlainHTTP: true}}})
 	for _, host := range []string{registryHost, "169.254.169.254"} {
 		_, err := oci.NewClient(transport.For(host)).Ping(t.Context(), oci.Anonymous)
-		wantFault(t, oci.Diagnose(err, train), fault.Denied, "address_forbidden")
+		wantFault(t, diagnosis.Of(err, diagnosis.Subject{Service: diagnosis.Registry, Image: train}), fault.Denied, "address_forbidden")
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/go-jose/go-jose/v4/jwt"
 	"github.com/google/go-cmp/cmp"
 
+	"fairlead.dev/fairlead/internal/diagnosis"
 	"fairlead.dev/fairlead/internal/fault"
 	"fairlead.dev/fairlead/internal/oci"
 	"fairlead.dev/fairlead/internal/secret"
@@ -117,7 +118,7 @@ func TestATokenServiceThatAnswersBadlyIsToldOfAndTheSecretIsNot(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			_, err := newFarSide(t, test.handler).ask(t, "robot")
-			wantFault(t, oci.Diagnose(err, train), test.kind, test.code, password)
+			wantFault(t, diagnosis.Of(err, diagnosis.Subject{Service: diagnosis.Registry, Image: train}), test.kind, test.code, password)
 		})
 	}
 }
@@ -135,7 +136,7 @@ func TestAFormWithAPasswordIsNotSentAfterARedirect(t *testing.T) {
 		}
 	})
 	_, err := f.ask(t, "robot")
-	wantFault(t, oci.Diagnose(err, train), fault.Denied, "realm_redirected", password)
+	wantFault(t, diagnosis.Of(err, diagnosis.Subject{Service: diagnosis.Registry, Image: train}), fault.Denied, "realm_redirected", password)
 	if seen != 0 {
 		t.Error("the other host was asked")
 	}

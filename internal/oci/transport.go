@@ -62,6 +62,10 @@ type Config struct {
 	// literal addresses only.
 	Proxy func(*http.Request) (*url.URL, error)
 
+	// proxyEntered tells that an admin of an organisation chose the proxy, and
+	// not the operator of the machine.
+	proxyEntered bool
+
 	// Resolver looks up names; net.DefaultResolver if nil.
 	Resolver *net.Resolver
 
@@ -109,7 +113,11 @@ func NewTransport(config Config) (*Transport, error) {
 	}
 	t.public = t.pool(roots, nil, t.dialer(publicOnly).DialContext)
 	t.local = t.pool(roots, nil, t.dialer(neverLinkLocal).DialContext)
-	t.proxied = t.pool(roots, config.Proxy, t.dialer(nil).DialContext)
+	var proxyControl controlFunc
+	if config.proxyEntered {
+		proxyControl = neverLinkLocal
+	}
+	t.proxied = t.pool(roots, config.Proxy, t.dialer(proxyControl).DialContext)
 	for i, rule := range config.Hosts {
 		if err := t.addRule(rule, roots); err != nil {
 			f := fault.From(err)

@@ -50,7 +50,7 @@ type Request struct {
 // layer fetch and unpack it once.
 //
 // The error is a *fault.Error for everything that the image, the registry or
-// the disk is to blame for; its codes are those of oci.Diagnose and
+// the disk is to blame for; its codes are those of diagnosis.Of and
 // manifest_invalid, manifest_schema1, not_an_image, config_invalid,
 // digest_algorithm, platform_mismatch, too_many_layers, layer_foreign,
 // layer_type, layer_missing, layer_corrupt, image_too_large and disk_full.

@@ -15,6 +15,7 @@ import (
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
+	"fairlead.dev/fairlead/internal/diagnosis"
 	"fairlead.dev/fairlead/internal/fault"
 	"fairlead.dev/fairlead/internal/image"
 	"fairlead.dev/fairlead/internal/oci"
@@ -213,7 +214,7 @@ func (r *registry) explain(err error) error {
 	if err == nil {
 		return nil
 	}
-	return oci.Diagnose(err, r.ref)
+	return diagnosis.Of(err, diagnosis.Subject{Service: diagnosis.At(r.ref.Host()), Image: r.ref})
 }
 
 // interrupted makes a fault of err where it is the end of the pull's context.

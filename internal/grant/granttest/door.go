@@ -26,6 +26,7 @@ func (r *Registry) handler() http.Handler {
 		switch {
 		case request.Host == pushHost:
 			r.app.ServeHTTP(w, request)
+		case r.cloud != nil && r.cloud.serve(w, request):
 		case request.Host == r.options.RealmHost && request.URL.Path == realm.Path && r.options.Kind != Basic:
 			r.serveToken(w, request)
 		case request.Host == r.options.BlobHost:

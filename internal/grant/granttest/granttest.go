@@ -18,6 +18,7 @@ import (
 	"log"
 	"net"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -162,6 +163,8 @@ type Registry struct {
 	conditions conditions
 	ledger     *ledger
 
+	cloud cloud // nil: a registry that stands alone
+
 	app     *handlers.App
 	server  *http.Server
 	address string
@@ -170,11 +173,21 @@ type Registry struct {
 }
 
 // Start runs a fake until Close.
-func Start(options Options) (*Registry, error) {
+func Start(options Options) (*Registry, error) { return start(options, nil) }
+
+// start runs a fake, with a cloud around it unless around is nil.
+func start(options Options, around func(*Registry) (cloud, error)) (*Registry, error) {
 	options = options.withDefaults()
 	r := &Registry{options: options, people: newPeople(), ledger: newLedger(), served: make(chan error, 1)}
 	var err error
-	if r.authority, err = newAuthority(apiHost(options.Host), options.RealmHost, options.BlobHost, pushHost); err != nil {
+	names := []string{apiHost(options.Host), options.RealmHost, options.BlobHost, pushHost}
+	if around != nil {
+		if r.cloud, err = around(r); err != nil {
+			return nil, err
+		}
+		names = append(names, r.cloud.hosts()...)
+	}
+	if r.authority, err = newAuthority(names...); err != nil {
 		return nil, err
 	}
 	if r.signer, err = newSigner(r.service()); err != nil {
@@ -225,8 +238,12 @@ func (r *Registry) CA() []byte { return r.authority.pem }
 // Rules lead each of its hosts to its address, and trust its authority there.
 func (r *Registry) Rules() []oci.HostRule {
 	hosts := []string{r.options.Host}
-	for _, host := range []string{r.options.RealmHost, r.options.BlobHost} {
-		if host != "" && host != apiHost(r.options.Host) {
+	others := []string{r.options.RealmHost, r.options.BlobHost}
+	if r.cloud != nil {
+		others = append(others, r.cloud.hosts()...)
+	}
+	for _, host := range others {
+		if host != "" && host != apiHost(r.options.Host) && !slices.Contains(hosts, host) {
 			hosts = append(hosts, host)
 		}
 	}

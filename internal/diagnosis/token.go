@@ -1,4 +1,4 @@
-package grant
+package diagnosis
 
 import (
 	"errors"
@@ -12,7 +12,7 @@ import (
 )
 
 // tokenDiagnosis is one row of the table from a token service's refusal to a
-// fault. What it has no row for is the same on every host, and oci.Diagnose
+// fault. What it has no row for is the same on every host, and Of
 // knows it.
 //
 // Codes: secret_expired, secret_revoked, username_refused, secret_refused,
@@ -80,42 +80,23 @@ func says(e *oci.Error, words string) bool {
 	return strings.Contains(strings.ToLower(e.Message), words)
 }
 
-// diagnoseToken makes a fault of what went wrong with a login's exchange.
-func diagnoseToken(err error, ref image.Reference, user string) *fault.Error {
-	if answer, ok := errors.AsType[*oci.Error](err); ok {
-		for _, d := range tokenDiagnoses {
-			if d.is(answer) {
-				return d.fault(answer.Host, ref, user).WithCause(err)
-			}
-		}
-	}
-	return oci.Diagnose(err, ref)
-}
-
 func (d tokenDiagnosis) fault(host string, ref image.Reference, user string) *fault.Error {
 	words := strings.NewReplacer("{host}", host, "{user}", strconv.Quote(user), "{image}", ref.Name())
 	return &fault.Error{Kind: d.kind, Code: d.code, Message: words.Replace(d.sentence), Hint: d.hint}
 }
 
-// diagnoseAnonymous makes a fault of what went wrong with nobody's exchange: a
+// OfAnonymous makes a fault of what went wrong with nobody's exchange: a
 // token service that refuses nobody wants a credential.
-func diagnoseAnonymous(err error, ref image.Reference) *fault.Error {
+func OfAnonymous(err error, ref image.Reference) *fault.Error {
 	if answer, ok := errors.AsType[*oci.Error](err); ok && !answer.HTML &&
 		(answer.Status == http.StatusUnauthorized || answer.Status == http.StatusForbidden) {
-		return credentialRequired(ref).WithCause(err)
+		return CredentialRequired(ref).WithCause(err)
 	}
-	return oci.Diagnose(err, ref)
+	return Of(err, Subject{Service: Registry, Image: ref})
 }
 
-// challengeIn is the challenge that a registry's refusal holds.
-func challengeIn(err error) []oci.Challenge {
-	if answer, ok := errors.AsType[*oci.Error](err); ok && answer.Status == http.StatusUnauthorized {
-		return answer.Challenges
-	}
-	return nil
-}
-
-func secretRefused(host string, ref image.Reference, user string) *fault.Error {
+// SecretRefused is for a registry that does not take the secret itself.
+func SecretRefused(host string, ref image.Reference, user string) *fault.Error {
 	for _, d := range tokenDiagnoses {
 		if d.code == "secret_refused" {
 			return d.fault(host, ref, user)
@@ -124,23 +105,23 @@ func secretRefused(host string, ref image.Reference, user string) *fault.Error {
 	panic("the table has a row for a refused secret")
 }
 
-// noPullRight is for a token that grants nothing: the token service accepts
+// NoPullRight is for a token that grants nothing: the token service accepts
 // the secret, and tells private from missing apart to nobody.
-func noPullRight(ref image.Reference, user string) *fault.Error {
+func NoPullRight(ref image.Reference, user string) *fault.Error {
 	return fault.New(fault.Denied, "no_pull_right",
 		"%s accepts user %q but lets it not pull %s: the repository is private to others, or it does not exist", ref.Host(), user, ref.Name()).
 		WithHint("Check the spelling of the name, and that this user may read the repository.")
 }
 
-// credentialRequired is for an image that is not for everybody.
-func credentialRequired(ref image.Reference) *fault.Error {
+// CredentialRequired is for an image that is not for everybody.
+func CredentialRequired(ref image.Reference) *fault.Error {
 	return fault.New(fault.Unauthenticated, "credential_required",
 		"%s does not give %s to everybody: it is private, or it does not exist", ref.Host(), ref.Name()).
 		WithHint("Check the spelling of the name, and add a credential that covers it.")
 }
 
-// basicOnly is for a registry whose secret cannot be traded.
-func basicOnly(ref image.Reference, hint string) *fault.Error {
+// BasicOnly is for a registry whose secret cannot be traded.
+func BasicOnly(ref image.Reference, hint string) *fault.Error {
 	return fault.New(fault.Denied, "basic_only",
 		"%s has no token service and takes only the password itself, which is not handed to a worker", ref.Host()).
 		WithHint("%s", hint)

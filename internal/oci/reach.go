@@ -1,0 +1,54 @@
+package oci
+
+import (
+	"bytes"
+	"maps"
+	"net/http"
+	"net/url"
+	"slices"
+)
+
+// Reach is how one credential's registry, and the cloud behind it, are reached
+// in a way of their own, over and above the process's Config: what an admin of
+// an organisation enters. It opens nothing that the process's rules close but
+// the addresses that it names: those may be private, and never link-local.
+type Reach struct {
+	// Proxy is what every connection goes through; nil: as the process does.
+	Proxy *url.URL
+
+	// CA holds PEM certificates that are trusted besides.
+	CA []byte
+
+	// Addresses are the host:port to dial instead of what a host's name
+	// resolves to: private endpoints.
+	Addresses map[string]string
+}
+
+// IsZero reports whether nothing is in a way of its own.
+func (r Reach) IsZero() bool { return r.Proxy == nil && len(r.CA) == 0 && len(r.Addresses) == 0 }
+
+// With is a transport of its own, with its own connections, that reaches
+// registries as t does but for what reach says. The error is an Invalid fault
+// that names what is wrong with it.
+func (t *Transport) With(reach Reach) (*Transport, error) {
+	config := t.config
+	if reach.Proxy != nil {
+		proxy := *reach.Proxy
+		config.Proxy = func(*http.Request) (*url.URL, error) { return &proxy, nil }
+		config.proxyEntered = true
+	}
+	if len(reach.CA) > 0 {
+		config.CA = bytes.Join([][]byte{config.CA, reach.CA}, []byte("\n"))
+	}
+	config.Hosts = slices.Clone(config.Hosts)
+	for _, host := range slices.Sorted(maps.Keys(reach.Addresses)) {
+		rule := HostRule{Host: host, Address: reach.Addresses[host]}
+		at := slices.IndexFunc(config.Hosts, func(r HostRule) bool { return apiHost(r.Host) == apiHost(host) })
+		if at < 0 {
+			config.Hosts = append(config.Hosts, rule)
+			continue
+		}
+		config.Hosts[at].Address = rule.Address
+	}
+	return NewTransport(config)
+}
