@@ -24,7 +24,7 @@ var elsewhere = []string{
 var unmet = []string{
 	"ca_pem", "host_address", "host_name", "host_twice", "store_root", "mount_key", "kind_unknown", "image_missing",
 	"field_choice", "field_control", "field_required", "field_too_long", "field_unknown", "field_secret", "field_not_secret",
-	"username_colon", "username_mail", "username_required",
+	"username_colon", "username_mail", "username_required", "address_pair", "proxy_address", "proxy_userinfo", "renew_unsupported",
 }
 
 // codeInSource finds a code where a fault is made, and in the tables of faults.

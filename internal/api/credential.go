@@ -32,7 +32,7 @@ func (d *door) listCredentials(ctx context.Context, v *visit, in *credentialsQue
 	if err != nil {
 		return list, err
 	}
-	return pageOf(v, in.Page, each(credentials, v.credential)), nil
+	return pageOf(v, in.Page, each(credentials, func(c registry.Credential) wire.Credential { return d.credential(v, c) })), nil
 }
 
 type credentialKey struct {
@@ -41,7 +41,10 @@ type credentialKey struct {
 
 func (d *door) getCredential(ctx context.Context, v *visit, in *credentialKey) (wire.Credential, error) {
 	credential, err := d.config.Registries.Get(ctx, v.actor, in.Credential)
-	return v.credential(credential), err
+	if err != nil {
+		return wire.Credential{}, err
+	}
+	return d.shownCredential(ctx, v, credential), nil
 }
 
 func (d *door) createCredential(ctx context.Context, v *visit, in *struct{ Body wire.CredentialChange }) (wire.Credential, error) {
@@ -58,6 +61,7 @@ func (d *door) createCredential(ctx context.Context, v *visit, in *struct{ Body 
 	}
 	draft := registry.Draft{
 		Organization: owner, Kind: in.Body.Type, Patterns: patternsOf(in.Body), Material: material, ExpiresAt: in.Body.ExpiresAt.Or(),
+		SkipCheck: in.Body.Check != nil && !*in.Body.Check,
 	}
 	if in.Body.Name != nil {
 		draft.Name = *in.Body.Name
@@ -66,7 +70,7 @@ func (d *door) createCredential(ctx context.Context, v *visit, in *struct{ Body 
 	if err != nil {
 		return wire.Credential{}, renamed(err, "kind", "type")
 	}
-	shown := v.credential(credential)
+	shown := d.shownCredential(ctx, v, credential)
 	shown.Warnings = warnings
 	return shown, nil
 }
@@ -84,7 +88,7 @@ func (d *door) changeCredential(ctx context.Context, v *visit, in *credentialCha
 	if err := d.sameCredential(ctx, v.actor, credential, in.Body); err != nil {
 		return wire.Credential{}, err
 	}
-	change := registry.Change{Name: in.Body.Name, Patterns: patternsOf(in.Body)}
+	change := registry.Change{Name: in.Body.Name, Patterns: patternsOf(in.Body), SkipCheck: in.Body.Check != nil && !*in.Body.Check}
 	if in.Body.ExpiresAt != nil {
 		change.ExpiresAt = &in.Body.ExpiresAt.Time
 	}
@@ -99,7 +103,7 @@ func (d *door) changeCredential(ctx context.Context, v *visit, in *credentialCha
 	if err != nil {
 		return wire.Credential{}, err
 	}
-	shown := v.credential(credential)
+	shown := d.shownCredential(ctx, v, credential)
 	shown.Warnings = warnings
 	return shown, nil
 }
@@ -193,13 +197,14 @@ func ownerOf(owner any) (string, error) {
 	return "", fault.InvalidField("owner", "invalid", "must be an organisation's number or name")
 }
 
-func (v *visit) credential(credential registry.Credential) wire.Credential {
+func (d *door) credential(v *visit, credential registry.Credential) wire.Credential {
 	shown := wire.Credential{
 		ID: credential.ID, URL: v.resource("registry-credentials", credential.ID), Name: credential.Name, Type: credential.Kind,
 		ImagePatterns: each(credential.Patterns, image.Pattern.String), Owner: credential.OrganizationID,
 		Configuration: orEmptyMap(credential.Config),
 		CTime:         wire.NewTime(credential.CreatedAt), MTime: wire.NewTime(credential.UpdatedAt),
 		ExpiresAt: wire.NewTime(credential.ExpiresAt), LastUsedAt: wire.NewTime(credential.LastUsedAt),
+		State: string(credential.State(d.config.Now())), Check: checkOf(credential),
 	}
 	if len(shown.ImagePatterns) > 0 {
 		shown.ImagePattern = shown.ImagePatterns[0]

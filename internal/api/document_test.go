@@ -36,7 +36,7 @@ type operation struct {
 
 // routes are all that clients may rely on.
 var routes = strings.Fields(`
-GET:audit/ GET:commits/ GET:commits/{identifier}/
+GET:audit/ POST:check/ GET:commits/ GET:commits/{identifier}/
 GET:executions/ POST:executions/ GET:executions/{execution}/ DELETE:executions/{execution}/
 GET:executions/{execution}/events/ POST:executions/{execution}/stop/ GET:explain/ POST:get-token/ POST:keys/rotate/
 POST:leases/ POST:leases/{lease}/events/ POST:leases/{lease}/finish/ POST:leases/{lease}/image/ GET:leases/{lease}/package/
@@ -47,6 +47,7 @@ GET:projects/ POST:projects/ GET:projects/ownership_options/ GET:projects/{proje
 POST:projects/{project}/import-package/ POST:pull-grants/ GET:registry-credential-kinds/
 GET:registry-credentials/ POST:registry-credentials/ GET:registry-credentials/{credential}/ PUT:registry-credentials/{credential}/
 PATCH:registry-credentials/{credential}/ DELETE:registry-credentials/{credential}/
+POST:registry-credentials/{credential}/check/ POST:registry-credentials/{credential}/rotate/
 GET:server/ GET:tokens/ POST:tokens/ DELETE:tokens/{token}/ POST:users/ GET:users/me/ POST:users/{username}/password/
 GET:worker-tokens/ POST:worker-tokens/ DELETE:worker-tokens/{token}/
 `)

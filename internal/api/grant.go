@@ -71,6 +71,13 @@ func (d *door) grantOf(given broker.Answer) wire.Grant {
 	if given.Credential != nil {
 		shown.Credential, shown.Kind, shown.Pattern = given.Credential.Name, given.Credential.Kind, given.Pattern.String()
 	}
+	shown.HeldVersion = given.Grant.HeldVersion
+	if role := given.Grant.Role; role != nil {
+		shown.Role = (*wire.GrantRole)(role)
+	}
+	if reach := wire.RegistryReach(given.Grant.Reach); reach != (wire.RegistryReach{}) {
+		shown.Reach = &reach
+	}
 	if d.config.Route != nil {
 		shown.Route = d.config.Route(given.Grant.Host)
 	}

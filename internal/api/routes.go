@@ -46,6 +46,9 @@ func (d *door) routes() {
 	put(closed, "registry-credentials/{credential}/", "Change a registry credential (admins)", d.changeCredential)
 	patch(closed, "registry-credentials/{credential}/", "Change a registry credential (admins)", d.changeCredential)
 	remove(closed, "registry-credentials/{credential}/", "Delete a registry credential (admins)", d.deleteCredential)
+	plain(closed, http.MethodPost, "registry-credentials/{credential}/check/", "Ask the registry what a credential is good for (admins)", http.StatusOK, describeCheck, d.checkCredential)
+	post(closed, "registry-credentials/{credential}/rotate/", "Put a new secret in the place of the old one (admins)", d.rotateCredential)
+	post(closed, "check/", "Try to pull an image for a project, up to its manifest", d.checkImage)
 	get(closed, "explain/", "Which credential an image would be pulled with, and why", d.explain)
 
 	get(closed, "audit/", "Who did what (admins, operators)", d.listAudit)

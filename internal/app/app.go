@@ -39,14 +39,15 @@ type Server struct {
 	logger    *slog.Logger
 	transport *oci.Config
 
-	store    *store.Store
-	accounts *account.Service
+	store      *store.Store
+	accounts   *account.Service
+	registries *registry.Service
 	dispatch *dispatch.Service
 	broker   *broker.Broker
 	handler  http.Handler
 	listener net.Listener
 
-	registries *oci.Transport
+	reach   *oci.Transport
 	machine    machine // of the worker inside
 
 	first FirstUser
@@ -86,7 +87,7 @@ func Open(ctx context.Context, config Config, version string, logger *slog.Logge
 		return nil, err
 	}
 	s.transport = &reach
-	if s.registries, err = oci.NewTransport(reach); err != nil {
+	if s.reach, err = oci.NewTransport(reach); err != nil {
 		return nil, err
 	}
 	if s.store, err = store.Open(ctx, config.Database); err != nil {
@@ -116,23 +117,23 @@ func (s *Server) wire(ctx context.Context, version string) error {
 	if err != nil {
 		return err
 	}
-	catalogue := grant.NewCatalogue(grant.Config{Transport: s.registries, Now: now, Logger: s.logger})
+	catalogue := grant.NewCatalogue(grant.Config{Transport: s.reach, Now: now, Logger: s.logger})
 	changed := new(execution.Bell)
 
 	s.accounts = account.NewService(s.store, now)
-	credentials := registry.NewService(s.store, s.accounts, adapter.Kinds{Catalogue: catalogue}, adapter.Sealer{Vault: sealing}, now)
+	s.registries = registry.NewService(s.store, s.accounts, adapter.Kinds{Catalogue: catalogue}, adapter.Sealer{Vault: sealing}, now)
 	selector := registry.NewSelector(s.store)
 	executions := execution.NewService(execution.Config{
 		Store: s.store, Packages: packages, Projects: s.accounts, Now: now, Changed: changed,
 	})
 	s.dispatch = dispatch.New(dispatch.Config{Store: s.store, Projects: s.store, Now: now, Logger: s.logger, Changed: changed})
 	s.broker = broker.New(broker.Config{
-		Selector: selector, Opener: credentials, Issuer: adapter.Issuer{Catalogue: catalogue}, Recorder: s.store, Now: now,
+		Selector: selector, Opener: s.registries, Issuer: adapter.Issuer{Catalogue: catalogue}, Recorder: s.store, Now: now,
 	})
 	s.handler, err = api.New(api.Config{
-		Accounts: s.accounts, Registries: credentials, Selector: selector, Executions: executions,
+		Accounts: s.accounts, Registries: s.registries, Selector: selector, Executions: executions,
 		Dispatch: s.dispatch, Broker: s.broker, Audit: s.store, Packages: packages,
-		Keys:  keys{vault: sealing, registries: credentials, audit: s.store, now: now},
+		Keys:  keys{vault: sealing, registries: s.registries, audit: s.store, now: now},
 		Route: s.routeTo, Version: version, Logger: s.logger, Now: now,
 	})
 	if err != nil {
@@ -188,6 +189,7 @@ func (s *Server) Run(ctx context.Context) error {
 
 	var chores sync.WaitGroup
 	chores.Go(func() { s.dispatch.Sweep(serving) })
+	chores.Go(func() { s.tendCredentials(serving) })
 	working, stopWorking := context.WithCancel(ctx)
 	defer stopWorking()
 	worked := make(chan error, 1)
@@ -278,8 +280,8 @@ func (s *Server) Close() error {
 	if s.store != nil {
 		errs = append(errs, s.store.Close())
 	}
-	if s.registries != nil {
-		s.registries.CloseIdleConnections()
+	if s.reach != nil {
+		s.reach.CloseIdleConnections()
 	}
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("closing: %w", err)

@@ -62,8 +62,8 @@ func requireKeys(ctx context.Context, store registry.Store, v *vault.Vault) erro
 	if err != nil {
 		return err
 	}
-	for _, credential := range others {
-		if err := v.Require(credential.Sealed.KeyID); err != nil {
+	for _, kept := range others {
+		if err := v.Require(kept.Sealed.KeyID); err != nil {
 			return err
 		}
 	}

@@ -9,6 +9,7 @@ package broker
 
 import (
 	"context"
+	"errors"
 	"strconv"
 	"time"
 
@@ -28,7 +29,11 @@ type Selector interface {
 // Opener opens sealed credentials and notes their use; registry.Service is one.
 type Opener interface {
 	Open(credential registry.Credential) (registry.Material, error)
-	Touch(ctx context.Context, credential registry.Credential) error
+	Touch(ctx context.Context, credential registry.Credential, until time.Time) error
+
+	// OpenHeld is the material that the present one took the place of, where
+	// it is held still.
+	OpenHeld(ctx context.Context, credential registry.Credential) (material registry.Material, version int, found bool, err error)
 }
 
 // Recorder writes audit rows; audit.Store is one.
@@ -99,12 +104,35 @@ func (b *Broker) grant(ctx context.Context, request Request, selection registry.
 			return Grant{}, err
 		}
 		grant, err := b.config.Issuer.Issue(ctx, winner.Kind, request.Image, material)
+		if fault.Is(err, fault.Unauthenticated) {
+			grant, err = b.issueHeld(ctx, winner, request.Image, err)
+		}
 		if err != nil {
 			return Grant{}, err
 		}
-		return grant, b.config.Opener.Touch(ctx, winner)
+		return grant, b.config.Opener.Touch(ctx, winner, grant.ExpiresAt)
 	})
 	return answer, err
+}
+
+// issueHeld trades the secret that was replaced, while it is held: a new one may
+// take a while to be known everywhere at the registry. refused is what the
+// registry said of the new one, and what is answered if the old one does no
+// better.
+func (b *Broker) issueHeld(ctx context.Context, winner registry.Credential, ref image.Reference, refused error) (Grant, error) {
+	material, version, held, err := b.config.Opener.OpenHeld(ctx, winner)
+	switch {
+	case err != nil:
+		return Grant{}, errors.Join(refused, err)
+	case !held:
+		return Grant{}, refused
+	}
+	grant, err := b.config.Issuer.Issue(ctx, winner.Kind, ref, material)
+	if err != nil {
+		return Grant{}, refused
+	}
+	grant.HeldVersion = version
+	return grant, nil
 }
 
 // otherNames are the credentials behind the winner, each once.
@@ -134,6 +162,9 @@ func (b *Broker) event(request Request, answer Answer, err error) audit.Event {
 	if err != nil {
 		event.Result = fault.From(err).Code
 		return event
+	}
+	if answer.Grant.HeldVersion != 0 {
+		event.Details["held_version"] = strconv.Itoa(answer.Grant.HeldVersion)
 	}
 	event.Details["narrow"] = strconv.FormatBool(answer.Grant.Narrow)
 	event.Details["expires"] = answer.Grant.ExpiresAt.UTC().Format(time.RFC3339)

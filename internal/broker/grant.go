@@ -27,7 +27,25 @@ type Grant struct {
 	// Narrow tells that the grant itself says it is limited to pulling the one
 	// repository.
 	Narrow bool
+
+	// Role is set where the worker has to get an authorization with a role of
+	// its own; there is no secret then.
+	Role *Role
+
+	// Reach is how the worker has to reach the registry.
+	Reach Reach
+
+	// HeldVersion is the credential's version that gave it, where that is the
+	// one before the present; 0 otherwise.
+	HeldVersion int
 }
+
+// Role is what a worker needs to know to get an authorization by itself.
+type Role struct{ Kind, Region, Name string }
+
+// Reach is how a credential says that its registry is reached: a proxy's
+// address, PEM certificates, and HOST=ADDRESS:PORT with commas between.
+type Reach struct{ Proxy, CA, Addresses string }
 
 // Issuer trades a credential for a grant with the registry's own protocol, and
 // remembers nothing. Every error is a fault. It is called concurrently.
@@ -37,6 +55,10 @@ type Issuer interface {
 	// Anonymous gets a grant without a credential; a fault of code
 	// credential_required tells that the image is not for everybody.
 	Anonymous(ctx context.Context, ref image.Reference) (Grant, error)
+
+	// Resolve asks the registry with a grant what an image is now, and
+	// downloads nothing.
+	Resolve(ctx context.Context, ref image.Reference, grant Grant) (digest string, err error)
 }
 
 // Request asks for a grant for one execution.

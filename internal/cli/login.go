@@ -1,16 +1,13 @@
 package cli
 
 import (
-	"bufio"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 
 	"fairlead.dev/fairlead/internal/client"
 	"fairlead.dev/fairlead/internal/fault"
@@ -133,49 +130,4 @@ func newLogout(s *session) *cobra.Command {
 		return nil
 	}
 	return c
-}
-
-// prompt asks a person, or reads the answers of a program line by line.
-type prompt struct {
-	streams IO
-	in      *bufio.Reader
-}
-
-func newPrompt(streams IO) *prompt { return &prompt{streams: streams, in: bufio.NewReader(streams.In)} }
-
-// terminal is the descriptor of the terminal that is read from.
-func (p *prompt) terminal() (int, bool) {
-	file, ok := p.streams.In.(*os.File)
-	if !ok || !term.IsTerminal(int(file.Fd())) {
-		return 0, false
-	}
-	return int(file.Fd()), true
-}
-
-func (p *prompt) line(question string) (string, error) {
-	if _, asks := p.terminal(); asks {
-		say(p.streams.Err, "%s", question)
-	}
-	text, err := p.in.ReadString('\n')
-	text = strings.TrimRight(text, "\r\n")
-	if err != nil && (!errors.Is(err, io.EOF) || text == "") {
-		return "", fault.InvalidField("input", "input_missing", "standard input ended before the answer to %q", strings.TrimSuffix(question, ": "))
-	}
-	return text, nil
-}
-
-// secret reads a line without showing it.
-func (p *prompt) secret(question string) (secret.Text, error) {
-	terminal, asks := p.terminal()
-	if !asks {
-		text, err := p.line(question)
-		return secret.New(text), err
-	}
-	say(p.streams.Err, "%s", question)
-	text, err := term.ReadPassword(terminal)
-	say(p.streams.Err, "\n")
-	if err != nil {
-		return secret.Text{}, fmt.Errorf("reading from the terminal: %w", err)
-	}
-	return secret.New(string(text)), nil
 }

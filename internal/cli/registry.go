@@ -18,7 +18,8 @@ import (
 
 func newRegistry(s *session) *cobra.Command {
 	c := &cobra.Command{Use: "registry", Short: "Registry credentials of an organisation (admins only)"}
-	c.AddCommand(newRegistryKinds(s), newRegistryAdd(s), newRegistryList(s), newRegistryShow(s), newRegistryUpdate(s), newRegistryRemove(s))
+	c.AddCommand(newRegistryKinds(s), newRegistryAdd(s), newRegistryList(s), newRegistryShow(s), newRegistryUpdate(s),
+		newRegistryCheck(s), newRegistryRotate(s), newRegistryRemove(s))
 	return c
 }
 
@@ -62,11 +63,18 @@ type credentialFlags struct {
 	fields   []string
 	files    []string
 	expires  string
+	noCheck  bool
 }
 
 func (f *credentialFlags) add(c *cobra.Command) {
 	c.Flags().StringVar(&f.name, "name", "", "name for people (default: the first pattern)")
 	c.Flags().StringArrayVar(&f.patterns, "pattern", nil, "images that it serves, such as 'ghcr.io/acme/*'; may be repeated")
+	f.addSecrets(c)
+	c.Flags().BoolVar(&f.noCheck, "no-check", false, "save it without asking the registry")
+}
+
+// addSecrets adds the flags of what is secret and what belongs to it.
+func (f *credentialFlags) addSecrets(c *cobra.Command) {
 	c.Flags().StringArrayVar(&f.fields, "field", nil, "a field that is no secret: NAME=VALUE; may be repeated")
 	c.Flags().StringArrayVar(&f.files, "field-file", nil, "a field, secret or not, read from a file: NAME=FILE; may be repeated")
 	c.Flags().StringVar(&f.expires, "expires", "", "day on which the secret expires, such as 2027-01-31")
@@ -75,7 +83,8 @@ func (f *credentialFlags) add(c *cobra.Command) {
 // change is what the flags say. Fields of the kind that are secret and not given
 // are asked for, or read from standard input, one a line.
 func (f *credentialFlags) change(s *session, kind wire.CredentialKind, ask bool) (wire.CredentialChange, error) {
-	change := wire.CredentialChange{ImagePatterns: f.patterns, Configuration: make(map[string]string)}
+	unchecked := false // the command itself has the check made, and shows its steps
+	change := wire.CredentialChange{ImagePatterns: f.patterns, Configuration: make(map[string]string), Check: &unchecked}
 	if f.name != "" {
 		change.Name = &f.name
 	}
@@ -114,18 +123,46 @@ func (f *credentialFlags) change(s *session, kind wire.CredentialKind, ask bool)
 	if !ask {
 		return change, nil
 	}
-	p := newPrompt(s.streams)
+	return change, f.ask(s, kind, change.Configuration)
+}
+
+// ask fills in the secrets that were not given: every one that the kind
+// requires, or where it requires none of several, the first, which may be left
+// empty.
+func (f *credentialFlags) ask(s *session, kind wire.CredentialKind, configuration map[string]string) error {
+	var asked []wire.CredentialField
 	for _, field := range kind.Fields {
-		if _, given := change.Configuration[field.Name]; given || !field.Secret {
+		if field.Secret && (field.Required || len(asked) == 0) {
+			asked = append(asked, field)
+		}
+	}
+	requires := slices.ContainsFunc(asked, func(field wire.CredentialField) bool { return field.Required })
+	if !requires && f.givesSecret(kind) {
+		return nil
+	}
+	p := newPrompt(s.streams)
+	for _, field := range asked {
+		if _, given := configuration[field.Name]; given || requires && !field.Required {
 			continue
 		}
-		text, err := p.secret(field.Title + ": ")
+		text, err := p.field(field)
 		if err != nil {
-			return wire.CredentialChange{}, err
+			return err
 		}
-		change.Configuration[field.Name] = text.Reveal()
+		if field.Required || !text.IsEmpty() {
+			configuration[field.Name] = text.Reveal()
+		}
 	}
-	return change, nil
+	return nil
+}
+
+// givesSecret reports whether the flags give a secret of the kind, so that none
+// need be asked for.
+func (f *credentialFlags) givesSecret(kind wire.CredentialKind) bool {
+	return slices.ContainsFunc(f.files, func(setting string) bool {
+		name, _, _ := strings.Cut(setting, "=")
+		return isSecret(kind, name)
+	})
 }
 
 func fieldPair(flag, setting string) (name, value string, err error) {
@@ -191,9 +228,17 @@ func newRegistryAdd(s *session) *cobra.Command {
 		}
 		say(c.OutOrStdout(), "Registered %s: it serves %s.\n", harmless(created.Name), harmless(strings.Join(created.ImagePatterns, ", ")))
 		warn(c, created.Warnings)
-		return nil
+		return flags.check(c, api, created)
 	})
 	return c
+}
+
+// check checks what was just saved, unless --no-check.
+func (f *credentialFlags) check(c *cobra.Command, api *client.Client, saved wire.Credential) error {
+	if f.noCheck {
+		return nil
+	}
+	return checkNow(c, api, saved, "", false)
 }
 
 func warn(c *cobra.Command, warnings []string) {
@@ -213,12 +258,24 @@ func newRegistryList(s *session) *cobra.Command {
 			return err
 		}
 		return list(c, *asJSON, all, "There is no registry credential. `fairlead registry add KIND --pattern HOST/PATH/*` registers one.",
-			[]string{"NAME", "KIND", "PATTERNS", "LAST USED", "EXPIRES", "ID"},
+			[]string{"NAME", "KIND", "STATE", "PATTERNS", "LAST USED", "EXPIRES", "ID"},
 			func(r wire.Credential) []string {
-				return []string{r.Name, r.Type, strings.Join(r.ImagePatterns, " "), at(r.LastUsedAt), at(r.ExpiresAt), r.ID}
+				return []string{r.Name, r.Type, r.State, strings.Join(r.ImagePatterns, " "), at(r.LastUsedAt), at(ends(r)), r.ID}
 			})
 	})
 	return c
+}
+
+// ends is when a credential's secret ends: what was entered or what the last
+// check found, whichever is earlier.
+func ends(r wire.Credential) *wire.Time {
+	if r.Check == nil || r.Check.SecretExpiresAt == nil {
+		return r.ExpiresAt
+	}
+	if r.ExpiresAt == nil || r.Check.SecretExpiresAt.Before(r.ExpiresAt.Time) {
+		return r.Check.SecretExpiresAt
+	}
+	return r.ExpiresAt
 }
 
 // findCredential finds a credential by id or by its name.
@@ -266,7 +323,17 @@ func newRegistryShow(s *session) *cobra.Command {
 		for _, name := range slices.Sorted(maps.Keys(r.Configuration)) {
 			rows = append(rows, []string{name, r.Configuration[name]})
 		}
-		rows = append(rows, []string{"made", at(r.CTime)}, []string{"changed", at(r.MTime)}, []string{"last used", at(r.LastUsedAt)}, []string{"expires", at(r.ExpiresAt)})
+		rows = append(rows, []string{"made", at(r.CTime)}, []string{"changed", at(r.MTime)}, []string{"last used", at(r.LastUsedAt)},
+			[]string{"expires", at(ends(r))}, []string{"state", checkLine(r)})
+		if r.Check != nil && r.Check.Identity != "" {
+			rows = append(rows, []string{"known there as", r.Check.Identity})
+		}
+		if r.Check != nil && r.Check.RateLimit != nil {
+			rows = append(rows, []string{"pulls left", fmt.Sprintf("%d of %d", r.Check.RateLimit.Remaining, r.Check.RateLimit.Limit)})
+		}
+		if r.HeldUntil != nil {
+			rows = append(rows, []string{"old secret held until", at(r.HeldUntil)})
+		}
 		return table(c.OutOrStdout(), []string{"FIELD", "VALUE"}, rows)
 	})
 	return c
@@ -300,7 +367,7 @@ func newRegistryUpdate(s *session) *cobra.Command {
 		}
 		say(c.OutOrStdout(), "Changed %s.\n", harmless(changed.Name))
 		warn(c, changed.Warnings)
-		return nil
+		return flags.check(c, api, changed)
 	})
 	return c
 }

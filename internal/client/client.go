@@ -232,12 +232,17 @@ func (c *Client) problem(response *http.Response) error {
 		return fault.New(kindOf(response.StatusCode), codeForeign, "%s answered %s without saying why", c.Server(), response.Status).
 			WithHint("Check that the address is a Fairlead server's and that nothing in between changes answers.")
 	}
+	return faultOf(p, response.StatusCode)
+}
+
+// faultOf is the fault that a problem tells of.
+func faultOf(p wire.Problem, status int) *fault.Error {
 	f := &fault.Error{
 		Kind: fault.Kind(p.Kind), Code: p.Code, Message: cmp.Or(p.Message, p.Detail), Hint: p.Hint,
 		RetryAfter: time.Duration(p.RetryAfterSeconds) * time.Second,
 	}
 	if f.Kind == "" {
-		f.Kind = kindOf(response.StatusCode)
+		f.Kind = kindOf(status)
 	}
 	for _, field := range p.Errors {
 		f.Fields = append(f.Fields, fault.Field{Name: field.Name, Code: field.Code, Message: field.Message})

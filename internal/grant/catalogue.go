@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"fairlead.dev/fairlead/internal/diagnosis"
 	"fairlead.dev/fairlead/internal/fault"
 	"fairlead.dev/fairlead/internal/image"
 	"fairlead.dev/fairlead/internal/oci"
@@ -136,6 +137,20 @@ func (c *Catalogue) Check(ctx context.Context, name string, request CheckRequest
 	checkup := newCheckup(c.now, request.Tell)
 	kind.Check(ctx, request, checkup)
 	return checkup.done(), nil
+}
+
+// Digest asks a registry for the digest that an image has now, over the way
+// that the material's fields say. Every error is a fault.
+func (c *Catalogue) Digest(ctx context.Context, ref image.Reference, authorization oci.Authorization, way Material) (string, error) {
+	transport, err := c.exchange.ways.of(way)
+	if err != nil {
+		return "", err
+	}
+	found, err := oci.NewClient(transport.For(ref.Host())).ResolveManifest(ctx, ref, authorization)
+	if err != nil {
+		return "", diagnosis.Of(err, diagnosis.Subject{Service: diagnosis.At(ref.Host()), Image: ref})
+	}
+	return found.Digest.String(), nil
 }
 
 // Renew has the registry make a new secret for a credential of that kind, which

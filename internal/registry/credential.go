@@ -35,6 +35,13 @@ type Credential struct {
 	UpdatedAt  time.Time
 	ExpiresAt  time.Time // zero: unknown or never
 	LastUsedAt time.Time // zero: never
+
+	// GrantsUntil is when the last grant ends that was given with this or an
+	// earlier version.
+	GrantsUntil time.Time
+
+	// Check is what the registry answered last; nil: it was never asked.
+	Check *Check
 }
 
 // Sealed is a secret at rest: of use only with the key that sealed it, and only

@@ -1,5 +1,7 @@
 package registry
 
+import "context"
+
 // Kinds is what this package needs to know of the kinds of credential; package
 // grant has them.
 type Kinds interface {
@@ -11,6 +13,16 @@ type Kinds interface {
 	// fields as they are to be kept, and warnings for the admin. The error is
 	// an Invalid fault that names every field at fault.
 	Normalise(kind string, patterns []string, material Material) (Normalised, error)
+
+	// Check asks the registry what a credential is good for. What fails is in
+	// the check, whose Version is for the caller to fill in.
+	Check(ctx context.Context, request CheckRequest) (Check, error)
+
+	// Renew has the registry make a new secret beside the present one; Retire
+	// ends the old one with the fresh one's right. An Invalid fault where the
+	// kind cannot.
+	Renew(ctx context.Context, kind string, material Material) (Material, error)
+	Retire(ctx context.Context, kind string, old, fresh Material) error
 }
 
 // Kind describes one kind of credential for a form, a command or a document.
@@ -32,6 +44,10 @@ type Field struct {
 	Help     string
 	Secret   bool
 	Required bool
+
+	// Lines allows line breaks. Advanced is for fields that few need.
+	Lines    bool
+	Advanced bool
 }
 
 // Normalised is a credential's fields as its kind wants them kept.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"time"
 
 	"fairlead.dev/fairlead/internal/fault"
 )
@@ -13,9 +14,7 @@ import (
 func (s *Service) Open(credential Credential) (Material, error) {
 	opened, err := s.sealer.Open(credential.Sealed, credential.Place())
 	if err != nil {
-		return Material{}, fault.New(fault.Internal, "seal_broken", "the secret of the registry credential %s does not open", credential.Name).
-			WithHint("It was sealed with a key that this server does not have, or its row was altered. Put the key file back, or give the secret anew with `fairlead registry update %s`.", credential.ID).
-			WithCause(err)
+		return Material{}, sealBroken(credential.Name, credential.ID, err)
 	}
 	material := Material{Config: maps.Clone(credential.Config), Secrets: opened}
 	if material.Config == nil {
@@ -24,9 +23,15 @@ func (s *Service) Open(credential Credential) (Material, error) {
 	return material, nil
 }
 
-// Touch notes that the credential was used.
-func (s *Service) Touch(ctx context.Context, credential Credential) error {
-	return s.store.TouchCredential(ctx, credential.ID, s.now())
+func sealBroken(name, id string, err error) *fault.Error {
+	return fault.New(fault.Internal, "seal_broken", "the secret of the registry credential %s does not open", name).
+		WithHint("It was sealed with a key that this server does not have, or its row was altered. Put the key file back, or give the secret anew with `fairlead registry update %s`.", id).
+		WithCause(err)
+}
+
+// Touch notes that the credential was used for a grant that holds until then.
+func (s *Service) Touch(ctx context.Context, credential Credential, until time.Time) error {
+	return s.store.TouchCredential(ctx, credential.ID, s.now(), until)
 }
 
 // resealBatch is how many rows are read at a time.
@@ -42,23 +47,23 @@ func (s *Service) Reseal(ctx context.Context, keyID uint32) (int, error) {
 	s.sealing.Unlock() //nolint:staticcheck // an empty critical section is the point: it is a barrier
 	resealed := 0
 	for {
-		credentials, err := s.store.SealedBefore(ctx, keyID, resealBatch)
-		if err != nil || len(credentials) == 0 {
+		kept, err := s.store.SealedBefore(ctx, keyID, resealBatch)
+		if err != nil || len(kept) == 0 {
 			return resealed, err
 		}
-		for _, credential := range credentials {
-			material, err := s.Open(credential)
+		for _, old := range kept {
+			secrets, err := s.sealer.Open(old.Sealed, old.Place)
 			if err != nil {
-				return resealed, err
+				return resealed, sealBroken(old.Place.CredentialID, old.Place.CredentialID, err)
 			}
-			fresh, err := s.sealer.Seal(material, credential.Place())
+			fresh, err := s.sealer.Seal(Material{Secrets: secrets}, old.Place)
 			if err != nil {
 				return resealed, err
 			}
 			if fresh.KeyID != keyID {
-				return resealed, fmt.Errorf("sealing %s: used key %d, not %d", credential.ID, fresh.KeyID, keyID)
+				return resealed, fmt.Errorf("sealing %s: used key %d, not %d", old.Place.CredentialID, fresh.KeyID, keyID)
 			}
-			changed, err := s.store.Reseal(ctx, credential.ID, credential.Sealed, fresh)
+			changed, err := s.store.Reseal(ctx, old.Place, old.Sealed, fresh)
 			if err != nil {
 				return resealed, err
 			}

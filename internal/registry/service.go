@@ -59,6 +59,9 @@ type Draft struct {
 	Patterns     []string
 	Material     Material
 	ExpiresAt    time.Time
+
+	// SkipCheck saves it without asking the registry.
+	SkipCheck bool
 }
 
 // Change is what to change of a credential; nil fields stay. New material
@@ -68,6 +71,9 @@ type Change struct {
 	Patterns  []string
 	Material  *Material
 	ExpiresAt *time.Time
+
+	// SkipCheck saves it without asking the registry.
+	SkipCheck bool
 }
 
 // Kinds are the kinds of credential that there are.
@@ -93,13 +99,23 @@ func (s *Service) Create(ctx context.Context, actor account.Actor, draft Draft) 
 		Kind: normalised.Kind, Patterns: patterns, Config: normalised.Material.Config,
 		Version: 1, CreatedAt: now, UpdatedAt: now, ExpiresAt: draft.ExpiresAt,
 	}
-	s.sealing.RLock()
-	defer s.sealing.RUnlock()
-	if credential.Sealed, err = s.sealer.Seal(normalised.Material, credential.Place()); err != nil {
+	if err := s.sealAnd(&credential, normalised.Material, func() error {
+		return s.store.CreateCredential(ctx, credential, s.event(actor, audit.CredentialCreate, credential))
+	}); err != nil {
 		return Credential{}, nil, err
 	}
-	event := s.event(actor, audit.CredentialCreate, credential)
-	return credential, normalised.Warnings, s.store.CreateCredential(ctx, credential, event)
+	credential, err = s.checkNew(ctx, actor, credential, draft.SkipCheck)
+	return credential, normalised.Warnings, err
+}
+
+// sealAnd seals the material for the credential and has it stored.
+func (s *Service) sealAnd(credential *Credential, material Material, store func() error) (err error) {
+	s.sealing.RLock()
+	defer s.sealing.RUnlock()
+	if credential.Sealed, err = s.sealer.Seal(material, credential.Place()); err != nil {
+		return err
+	}
+	return store()
 }
 
 // List are the credentials of all organisations that actor administers, or of
@@ -183,36 +199,34 @@ func (s *Service) Update(ctx context.Context, actor account.Actor, id string, ch
 	if err := fault.Join(errs...); err != nil {
 		return Credential{}, nil, err
 	}
-	s.sealing.RLock()
-	defer s.sealing.RUnlock()
-	previous := credential.Version
-	warnings, err := s.changeMaterial(&credential, change.Material)
+	normalised, err := s.changedMaterial(credential, change.Material)
 	if err != nil {
 		return Credential{}, nil, err
 	}
+	previous := credential.Version
+	credential.Config = normalised.Material.Config
+	credential.Version++
 	credential.UpdatedAt = s.now()
-	return credential, warnings, s.store.UpdateCredential(ctx, credential, previous, s.event(actor, audit.CredentialUpdate, credential))
+	if err := s.sealAnd(&credential, normalised.Material, func() error {
+		return s.store.UpdateCredential(ctx, credential, previous, s.event(actor, audit.CredentialUpdate, credential))
+	}); err != nil {
+		return Credential{}, nil, err
+	}
+	credential, err = s.checkNew(ctx, actor, credential, change.SkipCheck)
+	return credential, normalised.Warnings, err
 }
 
-// changeMaterial lays the new fields over the old ones and seals them as the
-// next version.
-func (s *Service) changeMaterial(credential *Credential, change *Material) ([]string, error) {
-	material, err := s.Open(*credential)
+// changedMaterial lays the new fields over the old ones.
+func (s *Service) changedMaterial(credential Credential, change *Material) (Normalised, error) {
+	material, err := s.Open(credential)
 	if err != nil {
-		return nil, err
+		return Normalised{}, err
 	}
 	if change != nil {
 		maps.Copy(material.Config, change.Config)
 		maps.Copy(material.Secrets, change.Secrets)
 	}
-	normalised, err := s.kinds.Normalise(credential.Kind, patternTexts(credential.Patterns), material)
-	if err != nil {
-		return nil, err
-	}
-	credential.Config = normalised.Material.Config
-	credential.Version++
-	credential.Sealed, err = s.sealer.Seal(normalised.Material, credential.Place())
-	return normalised.Warnings, err
+	return s.kinds.Normalise(credential.Kind, patternTexts(credential.Patterns), material)
 }
 
 // Delete forgets a credential; grants that it gave stay good until they end.

@@ -28,16 +28,46 @@ type Store interface {
 	UpdateCredential(ctx context.Context, credential Credential, previous int, event audit.Event) error
 	DeleteCredential(ctx context.Context, id string, event audit.Event) error
 
-	// TouchCredential notes the last use.
-	TouchCredential(ctx context.Context, id string, at time.Time) error
+	// TouchCredential notes the last use, and until when the grant holds that
+	// it gave; a grant that ends earlier than one before changes nothing.
+	TouchCredential(ctx context.Context, id string, at, until time.Time) error
 
-	// SealedBefore are up to limit credentials of the whole installation that
-	// are sealed with another key than keyID.
-	SealedBefore(ctx context.Context, keyID uint32, limit int) ([]Credential, error)
+	// SaveCheck keeps what a check found, if the credential's version is still
+	// the check's, and when it is due again; otherwise it changes nothing.
+	SaveCheck(ctx context.Context, id string, check Check, next time.Time, event audit.Event) error
 
-	// Reseal replaces the sealed bytes if they are still old, and reports
-	// whether they were.
-	Reseal(ctx context.Context, id string, old, fresh Sealed) (bool, error)
+	// PostponeCheck sets when the credential is checked again.
+	PostponeCheck(ctx context.Context, id string, next time.Time) error
+
+	// DueChecks are up to limit credentials of the whole installation whose
+	// check is due, the longest due first.
+	DueChecks(ctx context.Context, now time.Time, limit int) ([]Credential, error)
+
+	// RotateCredential replaces the credential, as UpdateCredential does, and
+	// keeps the retired secret, which was its stored one.
+	RotateCredential(ctx context.Context, credential Credential, retired Retired, event audit.Event) error
+
+	// Retired are the replaced secrets of a credential, the latest first.
+	Retired(ctx context.Context, credentialID string) ([]Retired, error)
+
+	// DueRetired are up to limit replaced secrets whose time has come.
+	DueRetired(ctx context.Context, now time.Time, limit int) ([]Retired, error)
+	PostponeRetired(ctx context.Context, credentialID string, version int, until time.Time) error
+	ForgetRetired(ctx context.Context, credentialID string, version int, event audit.Event) error
+
+	// SealedBefore are up to limit secrets of the whole installation, present
+	// and retired, that are sealed with another key than keyID.
+	SealedBefore(ctx context.Context, keyID uint32, limit int) ([]Kept, error)
+
+	// Reseal replaces the sealed bytes at a place if they are still old, and
+	// reports whether they were.
+	Reseal(ctx context.Context, place Place, old, fresh Sealed) (bool, error)
+}
+
+// Kept is a sealed secret and where it belongs.
+type Kept struct {
+	Place  Place
+	Sealed Sealed
 }
 
 // Sealer seals secrets at rest. Open fails for bytes that were sealed for

@@ -13,14 +13,19 @@ import (
 // selectCredential lists a credential as scanCredential reads it.
 const selectCredential = `
 	SELECT id, organization_id, name, kind, patterns, config, version, key_id, sealed,
-		created_at, updated_at, expires_at, last_used_at
+		created_at, updated_at, expires_at, last_used_at, grants_until, last_check
 	FROM credentials`
 
 func scanCredential(row scanner) (c registry.Credential, err error) {
 	var patterns []string
+	var check registry.Check
 	err = row.Scan(&c.ID, &c.OrganizationID, &c.Name, &c.Kind, fromDocument{&patterns}, fromDocument{&c.Config},
 		&c.Version, &c.Sealed.KeyID, &c.Sealed.Bytes,
-		instant{&c.CreatedAt}, instant{&c.UpdatedAt}, instant{&c.ExpiresAt}, instant{&c.LastUsedAt})
+		instant{&c.CreatedAt}, instant{&c.UpdatedAt}, instant{&c.ExpiresAt}, instant{&c.LastUsedAt},
+		instant{&c.GrantsUntil}, fromDocument{&check})
+	if !check.At.IsZero() {
+		c.Check = &check
+	}
 	for _, text := range patterns {
 		pattern, parseErr := image.ParsePattern(text)
 		if parseErr != nil { // it was one when it was stored
@@ -109,35 +114,40 @@ func (s *Store) Generation(ctx context.Context, organizationID int64) (generatio
 // UpdateCredential implements registry.Store. When and for whom the credential
 // was made, and when it was last used, stay as they are.
 func (s *Store) UpdateCredential(ctx context.Context, credential registry.Credential, previous int, event audit.Event) error {
-	patterns, config, err := credentialDocuments(credential)
-	if err != nil {
-		return err
-	}
 	return s.write(ctx, credentialNoun.named(credential.Name), func(ctx context.Context, tx *Tx) error {
-		var version int
-		var organizationID int64
-		err := tx.row(ctx, `SELECT version, organization_id FROM credentials WHERE id = $1`, credential.ID).Scan(&version, &organizationID)
-		if err != nil {
-			return toFault(err, credentialNoun.named(credential.ID))
-		}
-		if version != previous {
-			return fault.New(fault.Conflict, "credential_changed", "somebody else changed the registry credential %.80q at the same time", credential.Name).
-				WithHint("Look at it with `fairlead registry show %s` and make the change again.", credential.ID)
-		}
-		_, err = tx.exec(ctx, `
-			UPDATE credentials SET name = $1, kind = $2, patterns = $3, config = $4, version = $5, key_id = $6, sealed = $7,
-				updated_at = $8, expires_at = $9
-			WHERE id = $10`,
-			credential.Name, credential.Kind, patterns, config, credential.Version, int64(credential.Sealed.KeyID), credential.Sealed.Bytes,
-			micros(credential.UpdatedAt), micros(credential.ExpiresAt), credential.ID)
-		if err != nil {
-			return err
-		}
-		if err := nextGeneration(ctx, tx, organizationID); err != nil {
+		if err := updateCredential(ctx, tx, credential, previous); err != nil {
 			return err
 		}
 		return insertEvents(ctx, tx, event)
 	})
+}
+
+// updateCredential is the change without its audit row.
+func updateCredential(ctx context.Context, tx *Tx, credential registry.Credential, previous int) error {
+	patterns, config, err := credentialDocuments(credential)
+	if err != nil {
+		return err
+	}
+	var version int
+	var organizationID int64
+	err = tx.row(ctx, `SELECT version, organization_id FROM credentials WHERE id = $1`, credential.ID).Scan(&version, &organizationID)
+	if err != nil {
+		return toFault(err, credentialNoun.named(credential.ID))
+	}
+	if version != previous {
+		return fault.New(fault.Conflict, "credential_changed", "somebody else changed the registry credential %.80q at the same time", credential.Name).
+			WithHint("Look at it with `fairlead registry show %s` and make the change again.", credential.ID)
+	}
+	_, err = tx.exec(ctx, `
+		UPDATE credentials SET name = $1, kind = $2, patterns = $3, config = $4, version = $5, key_id = $6, sealed = $7,
+			updated_at = $8, expires_at = $9
+		WHERE id = $10`,
+		credential.Name, credential.Kind, patterns, config, credential.Version, int64(credential.Sealed.KeyID), credential.Sealed.Bytes,
+		micros(credential.UpdatedAt), micros(credential.ExpiresAt), credential.ID)
+	if err != nil {
+		return err
+	}
+	return nextGeneration(ctx, tx, organizationID)
 }
 
 // DeleteCredential implements registry.Store.
@@ -157,36 +167,10 @@ func (s *Store) DeleteCredential(ctx context.Context, id string, event audit.Eve
 
 // TouchCredential implements registry.Store. It is no change: the generation
 // stays.
-func (s *Store) TouchCredential(ctx context.Context, id string, at time.Time) error {
+func (s *Store) TouchCredential(ctx context.Context, id string, at, until time.Time) error {
 	return s.write(ctx, credentialNoun.named(id), func(ctx context.Context, tx *Tx) error {
-		return tx.must(ctx, `UPDATE credentials SET last_used_at = $1 WHERE id = $2`, micros(at), id)
+		return tx.must(ctx, `
+			UPDATE credentials SET last_used_at = $1, grants_until = CASE WHEN grants_until < $2 THEN $2 ELSE grants_until END
+			WHERE id = $3`, micros(at), micros(until), id)
 	})
-}
-
-// SealedBefore implements registry.Store.
-func (s *Store) SealedBefore(ctx context.Context, keyID uint32, limit int) (credentials []registry.Credential, err error) {
-	err = s.read(ctx, database, func(r runner) error {
-		rows, err := r.query(ctx, selectCredential+` WHERE key_id <> $1 ORDER BY position LIMIT $2`, int64(keyID), max(limit, 0))
-		credentials, err = collect(rows, err, scanCredential)
-		return err
-	})
-	return credentials, err
-}
-
-// Reseal implements registry.Store. Whoever remembers the old bytes must read
-// them anew before the old key goes, so the generation changes.
-func (s *Store) Reseal(ctx context.Context, id string, old, fresh registry.Sealed) (replaced bool, err error) {
-	err = s.write(ctx, credentialNoun.named(id), func(ctx context.Context, tx *Tx) error {
-		changed, err := tx.exec(ctx, `UPDATE credentials SET key_id = $1, sealed = $2 WHERE id = $3 AND key_id = $4 AND sealed = $5`,
-			int64(fresh.KeyID), fresh.Bytes, id, int64(old.KeyID), old.Bytes)
-		if err != nil || changed == 0 {
-			return err
-		}
-		replaced = true
-		_, err = tx.exec(ctx, `
-			UPDATE organizations SET generation = generation + 1
-			WHERE id = (SELECT organization_id FROM credentials WHERE id = $1)`, id)
-		return err
-	})
-	return replaced && err == nil, err
 }

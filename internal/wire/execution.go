@@ -201,6 +201,30 @@ type Grant struct {
 
 	// Route is how the server was told to reach the registry.
 	Route *RegistryRoute `json:"route,omitempty"`
+
+	// Reach is how the credential says that the registry is reached.
+	Reach *RegistryReach `json:"reach,omitempty"`
+
+	// Role is set where the worker gets the authorization with a role of its
+	// own; scheme is anonymous then.
+	Role *GrantRole `json:"role,omitempty"`
+
+	// HeldVersion is set where the secret before the present one gave it.
+	HeldVersion int `json:"held_version,omitempty"`
+}
+
+// GrantRole is what a worker needs to know to get an authorization by itself.
+type GrantRole struct {
+	Kind   string `json:"kind"`
+	Region string `json:"region,omitempty"`
+	Name   string `json:"name,omitempty"`
+}
+
+// RegistryReach is a credential's own way to its registry.
+type RegistryReach struct {
+	Proxy     string `json:"proxy,omitempty"`
+	CA        string `json:"ca,omitempty" doc:"PEM"`
+	Addresses string `json:"addresses,omitempty" doc:"HOST=ADDRESS:PORT, with commas between"`
 }
 
 // GrantSecret shows itself to JSON and to nothing else.

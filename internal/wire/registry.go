@@ -14,6 +14,8 @@ type CredentialField struct {
 	Help     string `json:"help"`
 	Secret   bool   `json:"secret"`
 	Required bool   `json:"required"`
+	Lines    bool   `json:"lines,omitempty" doc:"May hold line breaks: a key file, certificates"`
+	Advanced bool   `json:"advanced,omitempty" doc:"Needed by few"`
 }
 
 // Credential is a registry credential without its secrets.
@@ -34,6 +36,14 @@ type Credential struct {
 	ExpiresAt  *Time `json:"expires_at"`
 	LastUsedAt *Time `json:"last_used_at"`
 
+	// State is the credential's standing at a glance, and Check what the
+	// registry answered last; absent before the first check of this secret.
+	State string `json:"state" enum:"unchecked,works,warning,expiring,fails"`
+	Check *Check `json:"check,omitempty"`
+
+	// Held is until when a secret that this one took the place of is kept.
+	HeldUntil *Time `json:"held_until,omitempty"`
+
 	// Warnings are on the answer to a change alone.
 	Warnings []string `json:"warnings,omitempty"`
 }
@@ -48,6 +58,90 @@ type CredentialChange struct {
 	Owner         any               `json:"owner,omitempty" required:"false" doc:"The organisation's number or name"`
 	Configuration map[string]string `json:"configuration,omitempty" required:"false" doc:"The kind's fields, secrets included"`
 	ExpiresAt     *Time             `json:"expires_at,omitempty" required:"false"`
+
+	// Check says whether the registry is asked at once what the credential is
+	// good for; true if absent.
+	Check *bool `json:"check,omitempty" required:"false"`
+}
+
+// CredentialRotation says what takes a secret's place: the fields given, or a
+// secret that the registry makes, or the one that was replaced last.
+type CredentialRotation struct {
+	Configuration map[string]string `json:"configuration,omitempty" required:"false" doc:"The kind's fields, secrets included"`
+	Renew         bool              `json:"renew,omitempty" required:"false" doc:"Have the registry make the new secret"`
+	Back          bool              `json:"back,omitempty" required:"false" doc:"Go back to the secret that was replaced last"`
+	ExpiresAt     *Time             `json:"expires_at,omitempty" required:"false"`
+	Check         *bool             `json:"check,omitempty" required:"false" doc:"False uses the new secret without asking the registry"`
+}
+
+// CheckRequest asks for a check of a credential.
+type CheckRequest struct {
+	Image string `json:"image,omitempty" required:"false" doc:"An image that is tried to be pulled, without downloading it"`
+}
+
+// Check is what the registry answered about a credential.
+type Check struct {
+	At           *Time       `json:"at"`
+	Milliseconds int64       `json:"milliseconds" doc:"How long it took"`
+	Identity     string      `json:"identity,omitempty" doc:"Who the registry says that the credential is"`
+	Steps        []CheckStep `json:"steps"`
+
+	Repositories []string `json:"repositories,omitempty" doc:"That it can read and that a pattern covers; not all where there are many"`
+	Listed       bool     `json:"listed" doc:"Whether the registry has a list to ask"`
+
+	SecretExpiresAt *Time      `json:"secret_expires_at,omitempty"`
+	SecretCreatedAt *Time      `json:"secret_created_at,omitempty"`
+	RateLimit       *RateLimit `json:"rate_limit,omitempty"`
+}
+
+// CheckStep is one question of a check and its answer.
+type CheckStep struct {
+	Question     string `json:"question"`
+	Result       string `json:"result" enum:"passed,warning,failed,unknown"`
+	Code         string `json:"code,omitempty"`
+	Sentence     string `json:"sentence"`
+	Hint         string `json:"hint,omitempty"`
+	Policy       string `json:"policy,omitempty" doc:"A document to paste at the registry"`
+	Milliseconds int64  `json:"milliseconds"`
+}
+
+// RateLimit is how much a registry still gives.
+type RateLimit struct {
+	Limit         int    `json:"limit"`
+	Remaining     int    `json:"remaining"`
+	WindowSeconds int64  `json:"window_seconds,omitempty"`
+	Source        string `json:"source,omitempty"`
+}
+
+// CheckEvent is one line of a check that is followed: a step, or at the end the
+// credential, or what kept the check from being made.
+type CheckEvent struct {
+	Step       *CheckStep  `json:"step,omitempty"`
+	Credential *Credential `json:"credential,omitempty"`
+	Problem    *Problem    `json:"problem,omitempty"`
+}
+
+// ImageCheckRequest asks whether a project could pull an image now.
+type ImageCheckRequest struct {
+	Project string `json:"project"`
+	Image   string `json:"image"`
+}
+
+// ImageCheck is the answer.
+type ImageCheck struct {
+	Image      string `json:"image" doc:"The name as it is matched"`
+	Credential string `json:"credential,omitempty"`
+	Type       string `json:"type,omitempty"`
+	Pattern    string `json:"pattern,omitempty"`
+	Sentence   string `json:"sentence"`
+	Digest     string `json:"digest,omitempty"`
+	Narrow     bool   `json:"narrow" doc:"The grant is limited to this repository"`
+
+	// Failure is why it cannot be pulled.
+	Failure *Failure `json:"failure,omitempty"`
+
+	GrantMilliseconds    int64 `json:"grant_milliseconds"`
+	ManifestMilliseconds int64 `json:"manifest_milliseconds"`
 }
 
 // Explanation says which credential an image would be pulled with, and why.

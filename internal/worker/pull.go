@@ -29,7 +29,7 @@ func (r *run) pullImage(ctx context.Context) (pull.Image, error) {
 		return pull.Image{}, err
 	}
 	r.journal.status("Pulling image: " + ref.String())
-	grants := &grants{run: r}
+	grants := &grants{run: r, ref: ref}
 	begin := time.Now()
 	first, err := grants.ask(ctx, wire.GrantRequest{Lease: r.lease.ID})
 	if err != nil {
@@ -74,6 +74,12 @@ func credentialSentence(grant wire.Grant) string {
 		return "Registry credential: none covers this image, so it is pulled as anybody may"
 	}
 	text := fmt.Sprintf("Registry credential: %s (%s, pattern %s)", grant.Credential, grant.Kind, grant.Pattern)
+	if grant.HeldVersion > 0 {
+		text += "; its new secret is not accepted yet, so the one before is used while it is held"
+	}
+	if grant.Role != nil {
+		text += "; with this worker's own role"
+	}
 	if len(grant.Others) > 0 {
 		text += "; not tried, though they cover it too: " + strings.Join(grant.Others, ", ")
 	}
@@ -83,6 +89,7 @@ func credentialSentence(grant wire.Grant) string {
 // grants keeps the grant of one pull fresh.
 type grants struct {
 	run *run
+	ref image.Reference
 
 	mu      sync.Mutex
 	current wire.Grant
@@ -94,6 +101,9 @@ func (g *grants) ask(ctx context.Context, request wire.GrantRequest) (grant wire
 		grant, err = g.run.worker.config.Client.PullGrant(ctx, request)
 		return err
 	}, client.IsUnreachable)
+	if err == nil {
+		grant, err = g.run.worker.withRole(ctx, grant, g.ref)
+	}
 	if err == nil {
 		g.current = grant
 	}

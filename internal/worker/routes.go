@@ -1,6 +1,8 @@
 package worker
 
 import (
+	"net/url"
+	"strings"
 	"sync"
 
 	"fairlead.dev/fairlead/internal/fault"
@@ -20,6 +22,7 @@ type routes struct {
 type routeKey struct {
 	host  string
 	route wire.RegistryRoute
+	reach wire.RegistryReach
 }
 
 // to is the way to the registry of a grant. One that nobody entered anywhere,
@@ -29,6 +32,9 @@ func (r *routes) to(grant wire.Grant) (*oci.Route, error) {
 	key := routeKey{host: grant.Host}
 	if grant.Route != nil {
 		key.route = *grant.Route
+	}
+	if grant.Reach != nil {
+		key.reach = *grant.Reach
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -64,5 +70,33 @@ func (r *routes) transport(key routeKey, ruled bool) (*oci.Transport, error) {
 	if err != nil {
 		return nil, fault.From(err)
 	}
-	return transport, nil
+	if key.reach == (wire.RegistryReach{}) {
+		return transport, nil
+	}
+	reach, err := reachOf(key.reach)
+	if err != nil {
+		return nil, err
+	}
+	return transport.With(reach)
+}
+
+// reachOf reads a credential's own way, as the server checked it.
+func reachOf(told wire.RegistryReach) (oci.Reach, error) {
+	reach := oci.Reach{Addresses: make(map[string]string)}
+	if told.CA != "" {
+		reach.CA = []byte(told.CA)
+	}
+	if told.Proxy != "" {
+		proxy, err := url.Parse(told.Proxy)
+		if err != nil {
+			return oci.Reach{}, fault.InvalidField("proxy", "proxy_address", "is no address")
+		}
+		reach.Proxy = proxy
+	}
+	for entry := range strings.SplitSeq(told.Addresses, ",") {
+		if host, address, found := strings.Cut(entry, "="); found {
+			reach.Addresses[host] = address
+		}
+	}
+	return reach, nil
 }

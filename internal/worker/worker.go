@@ -44,6 +44,9 @@ type Config struct {
 	// before those that come with a grant.
 	Registries oci.Config
 
+	// Roles gets authorizations with this machine's own role; nil: it has none.
+	Roles Roles
+
 	// Devices are CDI names that every container gets, such as
 	// nvidia.com/gpu=all.
 	Devices []string

@@ -7,11 +7,13 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 
 	"fairlead.dev/fairlead/internal/broker"
 	"fairlead.dev/fairlead/internal/grant"
 	"fairlead.dev/fairlead/internal/image"
+	"fairlead.dev/fairlead/internal/oci"
 	"fairlead.dev/fairlead/internal/registry"
 	"fairlead.dev/fairlead/internal/secret"
 	"fairlead.dev/fairlead/internal/vault"
@@ -71,6 +73,7 @@ func (k Kinds) Describe() []registry.Kind {
 		for _, field := range description.Fields {
 			kind.Fields = append(kind.Fields, registry.Field{
 				Name: field.Name, Title: field.Title, Help: field.Help, Secret: field.Secret, Required: field.Required,
+				Lines: field.Lines, Advanced: field.Advanced,
 			})
 		}
 		kinds = append(kinds, kind)
@@ -117,6 +120,48 @@ func withAccessToken(material registry.Material) registry.Material {
 	return registry.Material{Config: material.Config, Secrets: secrets}
 }
 
+// Check asks the registry what a credential is good for.
+func (k Kinds) Check(ctx context.Context, request registry.CheckRequest) (registry.Check, error) {
+	asked := grant.CheckRequest{Material: grant.Material(request.Material), Patterns: request.Patterns, Image: request.Image}
+	if request.Tell != nil {
+		asked.Tell = func(step grant.Step) { request.Tell(checkStep(step)) }
+	}
+	report, err := k.Catalogue.Check(ctx, request.Kind, asked)
+	if err != nil {
+		return registry.Check{}, err
+	}
+	check := registry.Check{
+		At: report.StartedAt, Took: report.Took, Identity: report.Identity,
+		Repositories: report.Repositories, Listed: report.Listed,
+		SecretExpiresAt: report.ExpiresAt, SecretCreatedAt: report.CreatedAt,
+	}
+	for _, step := range report.Steps {
+		check.Steps = append(check.Steps, checkStep(step))
+	}
+	if limit := report.RateLimit; limit != nil {
+		check.RateLimit = &registry.RateLimit{Limit: limit.Limit, Remaining: limit.Remaining, Window: limit.Window, Source: limit.Source}
+	}
+	return check, nil
+}
+
+func checkStep(step grant.Step) registry.CheckStep {
+	return registry.CheckStep{
+		Question: string(step.Question), Result: registry.CheckResult(step.Result), Code: step.Code,
+		Sentence: step.Sentence, Hint: step.Hint, Policy: step.Policy, Took: step.Took,
+	}
+}
+
+// Renew has the registry make a new secret.
+func (k Kinds) Renew(ctx context.Context, kind string, material registry.Material) (registry.Material, error) {
+	fresh, err := k.Catalogue.Renew(ctx, kind, grant.Material(material))
+	return registry.Material(fresh), err
+}
+
+// Retire ends the old secret.
+func (k Kinds) Retire(ctx context.Context, kind string, old, fresh registry.Material) error {
+	return k.Catalogue.Retire(ctx, kind, grant.Material(old), grant.Material(fresh))
+}
+
 // Issuer is a catalogue as a broker.Issuer.
 type Issuer struct{ Catalogue *grant.Catalogue }
 
@@ -132,10 +177,44 @@ func (i Issuer) Anonymous(ctx context.Context, ref image.Reference) (broker.Gran
 	return grantOf(issued), err
 }
 
+// Resolve asks the registry with a grant what an image is now.
+func (i Issuer) Resolve(ctx context.Context, ref image.Reference, given broker.Grant) (string, error) {
+	authorization := oci.Anonymous
+	switch oci.Scheme(given.Scheme) {
+	case oci.SchemeBearer:
+		authorization = oci.Bearer(given.Secret)
+	case oci.SchemeBasic:
+		authorization = oci.Basic(given.User, given.Secret)
+	case oci.SchemeAnonymous:
+	}
+	return i.Catalogue.Digest(ctx, ref, authorization, grant.Material{Config: map[string]string{
+		"proxy": given.Reach.Proxy, "ca": given.Reach.CA, "addresses": given.Reach.Addresses,
+	}})
+}
+
 func grantOf(issued grant.Grant) broker.Grant {
-	return broker.Grant{
+	given := broker.Grant{
 		Host: issued.Host, Repository: issued.Repository,
 		Scheme: string(issued.Authorization.Scheme()), User: issued.Authorization.User(), Secret: issued.Authorization.Secret(),
 		IssuedAt: issued.IssuedAt, ExpiresAt: issued.ExpiresAt, RefreshAt: issued.RefreshAt, Narrow: issued.Narrow,
+		Reach: reachOf(issued.Reach),
 	}
+	if issued.Role != nil {
+		given.Role = (*broker.Role)(issued.Role)
+	}
+	return given
+}
+
+func reachOf(reach oci.Reach) broker.Reach {
+	shown := broker.Reach{CA: string(reach.CA)}
+	if reach.Proxy != nil {
+		shown.Proxy = reach.Proxy.String()
+	}
+	for _, host := range slices.Sorted(maps.Keys(reach.Addresses)) {
+		if shown.Addresses != "" {
+			shown.Addresses += ","
+		}
+		shown.Addresses += host + "=" + reach.Addresses[host]
+	}
+	return shown
 }

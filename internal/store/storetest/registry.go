@@ -83,13 +83,13 @@ var credentials = []sentence{
 		var credential registry.Credential
 		h.moves(true, func() { credential = h.credential("hub") })
 		h.moves(false, func() {
-			h.check(h.TouchCredential(h.ctx, credential.ID, noon.Add(time.Minute)))
+			h.check(h.TouchCredential(h.ctx, credential.ID, noon.Add(time.Minute), noon.Add(time.Hour)))
 			beta := h.organization("beta", h.ada)
 			h.check(h.CreateCredential(h.ctx, h.draft(beta, "a"), event(audit.CredentialCreate, "a")))
 		})
 		h.moves(true, func() { h.check(h.UpdateCredential(h.ctx, credential, 1, event(audit.CredentialUpdate, "hub"))) })
 		h.moves(true, func() {
-			_, err := h.Reseal(h.ctx, credential.ID, credential.Sealed, registry.Sealed{KeyID: 1, Bytes: []byte("fresh")})
+			_, err := h.Reseal(h.ctx, credential.Place(), credential.Sealed, registry.Sealed{KeyID: 1, Bytes: []byte("fresh")})
 			h.check(err)
 		})
 		h.moves(true, func() { h.check(h.DeleteCredential(h.ctx, credential.ID, event(audit.CredentialDelete, "hub"))) })
@@ -98,7 +98,7 @@ var credentials = []sentence{
 	}},
 	{"an update replaces what can be changed and keeps the rest", func(h *house) {
 		credential := h.credential("hub")
-		h.check(h.TouchCredential(h.ctx, credential.ID, noon.Add(time.Minute)))
+		h.check(h.TouchCredential(h.ctx, credential.ID, noon.Add(time.Minute), noon.Add(time.Hour)))
 		credential.Name, credential.Version = "docker", 2
 		credential.Patterns = credential.Patterns[:1]
 		credential.Config = nil
@@ -107,7 +107,7 @@ var credentials = []sentence{
 		h.audits(audit.CredentialUpdate, 1, func() {
 			h.check(h.UpdateCredential(h.ctx, credential, 1, event(audit.CredentialUpdate, "docker")))
 		})
-		credential.LastUsedAt = noon.Add(time.Minute)
+		credential.LastUsedAt, credential.GrantsUntil = noon.Add(time.Minute), noon.Add(time.Hour)
 		got, err := h.CredentialByID(h.ctx, credential.ID)
 		h.check(err)
 		h.same(credential, got)
@@ -139,7 +139,7 @@ var credentials = []sentence{
 		h.refused(fault.NotFound, err)
 		h.refused(fault.NotFound, h.DeleteCredential(h.ctx, credential.ID, event(audit.CredentialDelete, "hub")))
 		h.refused(fault.NotFound, h.UpdateCredential(h.ctx, credential, 1, event(audit.CredentialUpdate, "hub")))
-		h.refused(fault.NotFound, h.TouchCredential(h.ctx, credential.ID, noon))
+		h.refused(fault.NotFound, h.TouchCredential(h.ctx, credential.ID, noon, noon))
 	}},
 	{"what another key sealed is found until it is sealed anew", func(h *house) {
 		for i := range 5 {
@@ -153,15 +153,14 @@ var credentials = []sentence{
 				break
 			}
 			h.same(true, len(found) <= 2)
-			for _, credential := range found {
+			for _, kept := range found {
 				fresh := registry.Sealed{KeyID: 7, Bytes: []byte("fresh")}
-				replaced, err := h.Reseal(h.ctx, credential.ID, credential.Sealed, fresh)
+				replaced, err := h.Reseal(h.ctx, kept.Place, kept.Sealed, fresh)
 				h.check(err)
 				h.same(true, replaced)
-				got, err := h.CredentialByID(h.ctx, credential.ID)
+				got, err := h.CredentialByID(h.ctx, kept.Place.CredentialID)
 				h.check(err)
-				credential.Sealed = fresh
-				h.same(credential, got)
+				h.same(fresh, got.Sealed)
 				seen++
 			}
 		}
@@ -170,7 +169,7 @@ var credentials = []sentence{
 	{"a seal that was replaced in the meantime is left", func(h *house) {
 		credential := h.credential("hub")
 		stale := registry.Sealed{KeyID: credential.Sealed.KeyID, Bytes: []byte("stale")}
-		replaced, err := h.Reseal(h.ctx, credential.ID, stale, registry.Sealed{KeyID: 7, Bytes: []byte("fresh")})
+		replaced, err := h.Reseal(h.ctx, credential.Place(), stale, registry.Sealed{KeyID: 7, Bytes: []byte("fresh")})
 		h.check(err)
 		h.same(false, replaced)
 		got, err := h.CredentialByID(h.ctx, credential.ID)
