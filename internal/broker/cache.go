@@ -2,6 +2,7 @@ package broker
 
 import (
 	"context"
+	"math/rand/v2"
 	"sync"
 	"time"
 
@@ -18,6 +19,10 @@ const (
 	refusalLife     = 10 * time.Second
 	outageLife      = 2 * time.Second
 	longestThrottle = 5 * time.Minute
+
+	// aheadMost is the longest that the refresh of a grant which still holds is
+	// put off after failures, each of which doubles the wait.
+	aheadMost = time.Minute
 
 	// sinceIssue is how old a grant must be before its refusal by the registry
 	// makes another exchange worth it.
@@ -48,6 +53,7 @@ type entry struct {
 	grant  Grant
 	err    error
 	until  time.Time // of err
+	fails  int       // exchanges in a row that failed and may yet come right
 	flight *flight
 }
 
@@ -160,12 +166,14 @@ func (c *cache) land(k key, e *entry, f *flight) {
 	defer c.mu.Unlock()
 	e.flight = nil
 	if f.err == nil {
-		e.grant, e.err, e.until = f.grant, nil, time.Time{}
+		*e = entry{grant: f.grant}
 		return
 	}
 	// A grant that still holds stays, and is not refreshed before the failure
 	// is forgotten.
-	e.err, e.until = f.err, c.now().Add(failureLife(f.err))
+	now := c.now()
+	e.err, e.until = f.err, now.Add(failureLife(f.err, e.fails, !e.grant.ExpiresAt.After(now)))
+	e.fails++
 	if k.credential != "" && fault.Is(f.err, fault.Unauthenticated) {
 		whole := c.entry(k.ofCredential())
 		whole.err, whole.until = e.err, e.until
@@ -173,18 +181,26 @@ func (c *cache) land(k key, e *entry, f *flight) {
 }
 
 // failureLife is how long a failure is remembered, so that a wrong secret does
-// not lock the account and a registry that is down is not stormed.
-func failureLife(err error) time.Duration {
+// not lock the account, and a registry that is down or asks for patience is not
+// stormed: each failure before it doubles the wait, and chance spreads those who
+// wait. Where somebody waits, since no grant holds, it is short.
+func failureLife(err error, before int, somebodyWaits bool) time.Duration {
 	f := fault.From(err)
 	switch {
 	case f.RetryAfter > 0:
-		return min(f.RetryAfter, longestThrottle)
-	case f.Kind == fault.Unavailable:
-		return outageLife
-	default:
+		return spread(min(f.RetryAfter, longestThrottle))
+	case f.Kind != fault.Unavailable && f.Kind != fault.Exhausted:
 		return refusalLife
 	}
+	most := aheadMost
+	if somebodyWaits {
+		most = refusalLife
+	}
+	return spread(min(outageLife<<min(before, 10), most))
 }
+
+// spread lengthens a wait by up to a quarter.
+func spread(d time.Duration) time.Duration { return d + rand.N(d/4+1) }
 
 // wait returns when no exchange is under way.
 func (c *cache) wait() { c.flights.Wait() }

@@ -126,7 +126,7 @@ func (s *Service) replace(ctx context.Context, actor account.Actor, current Cred
 	}
 	retired := Retired{
 		CredentialID: current.ID, Version: current.Version, Config: current.Config, Sealed: current.Sealed,
-		Until: latest(current.GrantsUntil, now.Add(holdLeast)), AtRegistry: rotation.Renew,
+		Until: latest(current.GrantsUntil.Add(holdMargin), now.Add(holdLeast)), AtRegistry: rotation.Renew,
 	}
 	if err := s.sealAnd(&credential, normalised.Material, func() error {
 		return s.store.RotateCredential(ctx, credential, retired, s.event(actor, audit.CredentialRotate, credential))
@@ -140,8 +140,11 @@ func (s *Service) replace(ctx context.Context, actor account.Actor, current Cred
 }
 
 // holdLeast is how long a replaced secret is held at least: an exchange with it
-// may be under way.
-const holdLeast = 5 * time.Minute
+// may be under way. holdMargin is for clocks that differ.
+const (
+	holdLeast  = 5 * time.Minute
+	holdMargin = time.Minute
+)
 
 func latest(a, b time.Time) time.Time {
 	if a.After(b) {

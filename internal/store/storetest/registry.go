@@ -176,4 +176,107 @@ var credentials = []sentence{
 		h.check(err)
 		h.same(credential.Sealed, got.Sealed)
 	}},
+	{"a check is kept with the version that it was of, and moves no generation", func(h *house) {
+		credential := h.credential("hub")
+		check := registry.Check{
+			Version: 1, At: noon, Took: time.Second, Identity: "robot", Repositories: []string{"ghcr.io/acme/train"},
+			Steps:           []registry.CheckStep{{Question: "secret", Result: registry.CheckPassed, Sentence: "It is accepted"}},
+			SecretExpiresAt: noon.Add(time.Hour), RateLimit: &registry.RateLimit{Limit: 200, Remaining: 7},
+		}
+		h.moves(false, func() {
+			h.audits(audit.CredentialCheck, 1, func() {
+				h.check(h.SaveCheck(h.ctx, credential.ID, check, noon.Add(time.Hour), event(audit.CredentialCheck, "hub")))
+			})
+		})
+		got, err := h.CredentialByID(h.ctx, credential.ID)
+		h.check(err)
+		credential.Check = &check
+		h.same(credential, got)
+		stale := check
+		stale.Version, stale.Identity = 7, "another"
+		h.audits(audit.CredentialCheck, 0, func() {
+			h.check(h.SaveCheck(h.ctx, credential.ID, stale, noon, event(audit.CredentialCheck, "hub")))
+		})
+		got, err = h.CredentialByID(h.ctx, credential.ID)
+		h.check(err)
+		h.same(credential, got)
+	}},
+	{"checks come due, the longest due first", func(h *house) {
+		a, b, c := h.credential("a"), h.credential("b"), h.credential("c")
+		h.check(h.PostponeCheck(h.ctx, a.ID, noon.Add(2*time.Minute)))
+		h.check(h.PostponeCheck(h.ctx, b.ID, noon.Add(time.Minute)))
+		h.check(h.PostponeCheck(h.ctx, c.ID, noon.Add(time.Hour)))
+		due, err := h.DueChecks(h.ctx, noon.Add(3*time.Minute), 10)
+		h.check(err)
+		h.same([]registry.Credential{b, a}, due)
+		due, err = h.DueChecks(h.ctx, noon.Add(3*time.Minute), 1)
+		h.check(err)
+		h.same([]registry.Credential{b}, due)
+	}},
+	{"the last grant's end is kept, and an earlier one changes nothing", func(h *house) {
+		credential := h.credential("hub")
+		for _, until := range []time.Duration{time.Hour, 3 * time.Hour, 2 * time.Hour} {
+			h.check(h.TouchCredential(h.ctx, credential.ID, noon, noon.Add(until)))
+		}
+		got, err := h.CredentialByID(h.ctx, credential.ID)
+		h.check(err)
+		h.same(noon.Add(3*time.Hour), got.GrantsUntil)
+	}},
+	{"a rotation keeps the secret that it replaces until it is forgotten", func(h *house) {
+		credential := h.credential("hub")
+		fresh := credential
+		fresh.Version, fresh.Sealed = 2, registry.Sealed{KeyID: 7, Bytes: []byte("fresh")}
+		old := registry.Retired{
+			CredentialID: credential.ID, Version: 1, Config: credential.Config, Sealed: credential.Sealed,
+			Until: noon.Add(time.Hour), AtRegistry: true,
+		}
+		h.moves(true, func() {
+			h.audits(audit.CredentialRotate, 1, func() {
+				h.check(h.RotateCredential(h.ctx, fresh, old, event(audit.CredentialRotate, "hub")))
+			})
+		})
+		h.refused(fault.Conflict, h.RotateCredential(h.ctx, fresh, old, event(audit.CredentialRotate, "hub")))
+		got, err := h.CredentialByID(h.ctx, credential.ID)
+		h.check(err)
+		h.same(fresh, got)
+		held, err := h.Retired(h.ctx, credential.ID)
+		h.check(err)
+		h.same([]registry.Retired{old}, held)
+
+		// The old one is sealed anew with the others.
+		kept, err := h.SealedBefore(h.ctx, 7, 10)
+		h.check(err)
+		h.same([]registry.Kept{{Place: credential.Place(), Sealed: old.Sealed}}, kept)
+		replaced, err := h.Reseal(h.ctx, credential.Place(), old.Sealed, registry.Sealed{KeyID: 7, Bytes: []byte("again")})
+		h.check(err)
+		h.same(true, replaced)
+		old.Sealed = registry.Sealed{KeyID: 7, Bytes: []byte("again")}
+
+		due, err := h.DueRetired(h.ctx, noon, 10)
+		h.check(err)
+		h.same(0, len(due))
+		h.check(h.PostponeRetired(h.ctx, credential.ID, 1, noon))
+		old.Until = noon
+		due, err = h.DueRetired(h.ctx, noon, 10)
+		h.check(err)
+		h.same([]registry.Retired{old}, due)
+		for range 2 {
+			h.check(h.ForgetRetired(h.ctx, credential.ID, 1, event(audit.CredentialForget, "hub")))
+		}
+		held, err = h.Retired(h.ctx, credential.ID)
+		h.check(err)
+		h.same(0, len(held))
+	}},
+	{"with a credential go the secrets that are held for it", func(h *house) {
+		credential := h.credential("hub")
+		fresh := credential
+		fresh.Version = 2
+		h.check(h.RotateCredential(h.ctx, fresh, registry.Retired{
+			CredentialID: credential.ID, Version: 1, Sealed: credential.Sealed, Until: noon,
+		}, event(audit.CredentialRotate, "hub")))
+		h.check(h.DeleteCredential(h.ctx, credential.ID, event(audit.CredentialDelete, "hub")))
+		due, err := h.DueRetired(h.ctx, noon, 10)
+		h.check(err)
+		h.same(0, len(due))
+	}},
 }
