@@ -59,7 +59,13 @@ func printImageCheck(c *cobra.Command, checked wire.ImageCheck) {
 	}
 }
 
-func milliseconds(n int64) string { return (time.Duration(n) * time.Millisecond).String() }
+// milliseconds is a time for people.
+func milliseconds(n int64) string {
+	if n == 0 {
+		return "less than a millisecond"
+	}
+	return (time.Duration(n) * time.Millisecond).String()
+}
 
 func newRegistryCheck(s *session) *cobra.Command {
 	var image string

@@ -30,6 +30,9 @@ func newServe(s *session) *cobra.Command {
 		if err != nil {
 			return err
 		}
+		if err := app.KeepMemoryPrivate(); err != nil {
+			return err
+		}
 		server, err := app.Open(c.Context(), config, s.version, logger)
 		if err != nil {
 			return err
@@ -90,6 +93,9 @@ func newWorker(s *session) *cobra.Command {
 		if s.server == "" || token == "" {
 			return fault.InvalidField("server", "blank", "a worker needs a server and a token").
 				WithHint("Give --server http://HOST:8080, and the token in FAIRLEAD_TOKEN or --token-file.")
+		}
+		if err := app.KeepMemoryPrivate(); err != nil {
+			return err
 		}
 		return app.RunWorker(c.Context(), config, s.server, token, s.version, logger)
 	}
