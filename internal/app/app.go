@@ -42,13 +42,13 @@ type Server struct {
 	store      *store.Store
 	accounts   *account.Service
 	registries *registry.Service
-	dispatch *dispatch.Service
-	broker   *broker.Broker
-	handler  http.Handler
-	listener net.Listener
+	dispatch   *dispatch.Service
+	broker     *broker.Broker
+	handler    http.Handler
+	listener   net.Listener
 
 	reach   *oci.Transport
-	machine    machine // of the worker inside
+	machine machine // of the worker inside
 
 	first FirstUser
 }
