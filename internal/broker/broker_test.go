@@ -235,7 +235,7 @@ func TestAWrongSecretIsTriedOnceForAWhileAndAMendedOneAtOnce(t *testing.T) {
 	}
 	_, _, err = o.registries.Update(t.Context(), o.admin, credential.ID, registry.Change{
 		SkipCheck: true,
-		Material: &registry.Material{Secrets: map[string]secret.Text{"password": secret.New(password)}},
+		Material:  &registry.Material{Secrets: map[string]secret.Text{"password": secret.New(password)}},
 	})
 	o.must(err)
 	if _, err := o.ask(o.project, train); err != nil {

@@ -200,7 +200,9 @@ func failureLife(err error, before int, somebodyWaits bool) time.Duration {
 }
 
 // spread lengthens a wait by up to a quarter.
-func spread(d time.Duration) time.Duration { return d + rand.N(d/4+1) }
+func spread(d time.Duration) time.Duration {
+	return d + rand.N(d/4+1) //nolint:gosec // chance that spreads waits is no secret
+}
 
 // wait returns when no exchange is under way.
 func (c *cache) wait() { c.flights.Wait() }

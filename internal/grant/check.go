@@ -142,7 +142,7 @@ func (c *Checkup) Step(step Step) {
 	}
 }
 
-// Passed, Warn and Unknown add a step of that result.
+// Passed adds a step that came out right.
 func (c *Checkup) Passed(question Question, sentence string) {
 	c.Step(Step{Question: question, Result: Passed, Sentence: sentence})
 }

@@ -196,7 +196,7 @@ const (
 // now, is checked again: within a day, and shortly before its end.
 func (s *Service) nextCheck(credential Credential) time.Time {
 	now := s.now()
-	next := now.Add(checkEvery - rand.N(checkEvery/checkSpreadPart))
+	next := now.Add(checkEvery - rand.N(checkEvery/checkSpreadPart)) //nolint:gosec // chance that spreads checks is no secret
 	if credential.State(now) == StateFails {
 		next = now.Add(checkFailed)
 	}
@@ -249,7 +249,7 @@ func (s *Service) checkNew(ctx context.Context, actor account.Actor, credential 
 	defer cancel()
 	checked, err := s.check(ctx, actor, credential, image.Reference{}, nil)
 	if err != nil {
-		return credential, nil //nolint:nilerr // see above
+		return credential, nil // see above
 	}
 	return checked, nil
 }
