@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 
@@ -13,17 +14,23 @@ import (
 	"fairlead.dev/fairlead/internal/secret"
 )
 
-// shelf is one private registry with the one user who may read it.
+// shelf is one private registry with the one identity that may read it, and what
+// an admin enters for it.
 type shelf struct {
-	kind     granttest.Kind
-	user     string
-	field    string // name of the secret's field
-	password secret.Text
-	pattern  string
+	kind    string // of the credential
+	pattern string
 
-	// repository holds the image that a step of the project names.
-	repository string
-	image      demoimage.Options
+	// repository holds the image that the step of that name runs on, which then
+	// says output.
+	repository   string
+	step, output string
+	image        demoimage.Options
+
+	// start starts the registry, and fills in what is to be entered.
+	start func(*shelf) (*granttest.Registry, error)
+
+	config  map[string]string
+	secrets map[string]secret.Text
 
 	registry *granttest.Registry
 }
@@ -32,32 +39,47 @@ type shelf struct {
 func shelves() []*shelf {
 	return []*shelf{
 		{
-			kind: granttest.Generic, user: "robot", field: "password", pattern: "registry.acme.example/ml/*", repository: "ml/train",
+			kind: "generic", pattern: "registry.acme.example/ml/*", repository: "ml/train", step: "train", output: "epoch 3",
 			image: demoimage.Options{User: "trainer", Layers: 2, LayerBytes: 2 << 20},
+			start: func(s *shelf) (*granttest.Registry, error) {
+				return s.login(granttest.Generic, "robot", "password", newPassword())
+			},
 		},
 		{
-			kind: granttest.DockerHub, user: "acme", field: "access_token", pattern: "docker.io/acme/*", repository: "acme/report",
+			kind: "docker-hub", pattern: "docker.io/acme/*", repository: "acme/report", step: "report", output: "accuracy 0.97",
 			image: demoimage.Options{Files: map[string][]byte{"etc/motd": []byte("accuracy 0.97\n")}},
+			start: func(s *shelf) (*granttest.Registry, error) {
+				return s.login(granttest.DockerHub, "acme", "access_token", secret.New("dckr_pat_"+newPassword().Reveal()))
+			},
 		},
 		{
-			kind: granttest.JFrog, user: "reader", field: "access_token", pattern: "acme.jfrog.io/ml/*", repository: "ml/infer",
-			image: demoimage.Options{},
+			kind: "jfrog", pattern: "acme.jfrog.io/ml/*", repository: "ml/infer", step: "infer", output: "inferring in /valohai/repository",
+			start: func(s *shelf) (*granttest.Registry, error) {
+				return s.login(granttest.JFrog, "reader", "access_token", newPassword())
+			},
 		},
 	}
+}
+
+// login starts a registry with a user who has a name and a secret.
+func (s *shelf) login(kind granttest.Kind, user, field string, password secret.Text) (*granttest.Registry, error) {
+	registry, err := granttest.Start(granttest.Options{Kind: kind})
+	if err != nil {
+		return nil, err
+	}
+	registry.AddUser(user, password.Reveal(), granttest.Pull(s.repository))
+	s.config = map[string]string{"username": user}
+	s.secrets = map[string]secret.Text{field: password}
+	return registry, nil
 }
 
 const tag = "v1"
 
 // open starts the registry and pushes its image.
 func (s *shelf) open(ctx context.Context) (err error) {
-	if s.registry, err = granttest.Start(granttest.Options{Kind: s.kind}); err != nil {
+	if s.registry, err = s.start(s); err != nil {
 		return fmt.Errorf("starting the registry of kind %s: %w", s.kind, err)
 	}
-	s.password = newPassword()
-	if s.kind == granttest.DockerHub {
-		s.password = secret.New("dckr_pat_" + s.password.Reveal())
-	}
-	s.registry.AddUser(s.user, s.password.Reveal(), granttest.Pull(s.repository))
 	image, err := demoimage.New(s.image)
 	if err != nil {
 		return fmt.Errorf("making the image of %s: %w", s.repository, err)
@@ -66,6 +88,18 @@ func (s *shelf) open(ctx context.Context) (err error) {
 		return fmt.Errorf("pushing the image of %s: %w", s.repository, err)
 	}
 	return nil
+}
+
+// configuration is what an admin enters.
+func (s *shelf) configuration() map[string]string {
+	all := maps.Clone(s.config)
+	if all == nil {
+		all = make(map[string]string)
+	}
+	for name, value := range s.secrets {
+		all[name] = value.Reveal()
+	}
+	return all
 }
 
 func (s *shelf) name() string { return s.registry.Host() + "/" + s.repository + ":" + tag }

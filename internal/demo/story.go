@@ -98,20 +98,37 @@ func (s *story) signIn(ctx context.Context, name string, password secret.Text) (
 func (s *story) credentials(ctx context.Context) error {
 	s.chapter("The admin registers the registries' credentials, once for all projects")
 	for _, shelf := range s.shelves {
-		name := string(shelf.kind)
+		name := shelf.kind
 		created, err := s.admin.CreateCredential(ctx, wire.CredentialChange{
 			Type: name, Name: &name, Owner: organization, ImagePatterns: []string{shelf.pattern},
-			Configuration: map[string]string{"username": shelf.user, shelf.field: shelf.password.Reveal()},
+			Configuration: shelf.configuration(),
 		})
 		if err != nil {
 			return err
 		}
 		s.say("%s serves %s", created.Name, strings.Join(created.ImagePatterns, ", "))
+		if err := s.checked(created); err != nil {
+			return err
+		}
 	}
 	if _, err := s.member.Credentials(ctx, organization); err == nil {
 		return errors.New("a member could see the registry credentials")
 	}
 	s.say("%s, who is no admin, may not even see them", memberName)
+	return nil
+}
+
+// checked shows what the registry answered when the credential was saved.
+func (s *story) checked(credential wire.Credential) error {
+	if credential.Check == nil {
+		return fmt.Errorf("the credential %s was not checked", credential.Name)
+	}
+	for _, step := range credential.Check.Steps {
+		s.say("  %s: %s", step.Result, s.config.Harmless(step.Sentence))
+		if step.Result == "failed" {
+			return fmt.Errorf("the check of %s failed: %s", credential.Name, step.Sentence)
+		}
+	}
 	return nil
 }
 
@@ -146,11 +163,9 @@ func (s *story) upload(ctx context.Context, project wire.Project) (string, error
 
 // privateImages runs a step on a private image of each registry.
 func (s *story) privateImages(ctx context.Context) error {
-	for _, expected := range []struct{ step, output string }{
-		{"train", "epoch 3"}, {"report", "accuracy 0.97"}, {"infer", "inferring in /valohai/repository"},
-	} {
-		step, output := expected.step, expected.output
-		s.chapter("fairlead run " + step)
+	for _, shelf := range s.shelves {
+		step, output := shelf.step, shelf.output
+		s.chapter("fairlead run " + step + "   (" + shelf.kind + ")")
 		ended, log, err := s.run(ctx, s.owned, s.ownedCode, step)
 		if err != nil {
 			return err
@@ -227,21 +242,14 @@ func (s *story) uncovered(ctx context.Context) error {
 func (s *story) wrongSecret(ctx context.Context) error {
 	s.chapter("A wrong secret: the log says which credential, and what is wrong with it")
 	shelf := s.shelves[0]
-	all, err := s.admin.Credentials(ctx, organization)
-	if err != nil {
-		return err
-	}
-	change := func(password string) error {
-		_, err := s.admin.ChangeCredential(ctx, all[0].ID, wire.CredentialChange{Configuration: map[string]string{shelf.field: password}})
-		return err
-	}
+	change := func(password string) error { return s.change(ctx, shelf, map[string]string{"password": password}) }
 	if err := change("not-the-password"); err != nil {
 		return err
 	}
 	if err := s.refused(ctx, s.owned, s.ownedCode, "train", "secret_refused"); err != nil {
 		return err
 	}
-	if err := change(shelf.password.Reveal()); err != nil {
+	if err := change(shelf.secrets["password"].Reveal()); err != nil {
 		return err
 	}
 	s.chapter("Mended by the admin, and it works at once; the image is here already")
@@ -250,6 +258,22 @@ func (s *story) wrongSecret(ctx context.Context) error {
 		err = fmt.Errorf("after the secret was mended the step is %s", ended.Status)
 	}
 	return err
+}
+
+// change changes fields of a shelf's credential.
+func (s *story) change(ctx context.Context, shelf *shelf, fields map[string]string) error {
+	all, err := s.admin.Credentials(ctx, organization)
+	if err != nil {
+		return err
+	}
+	unchecked := false
+	for _, credential := range all {
+		if credential.Name == shelf.kind {
+			_, err := s.admin.ChangeCredential(ctx, credential.ID, wire.CredentialChange{Configuration: fields, Check: &unchecked})
+			return err
+		}
+	}
+	return fmt.Errorf("there is no credential %s", shelf.kind)
 }
 
 // trail shows that every grant left a row.
