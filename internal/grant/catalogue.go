@@ -51,6 +51,8 @@ func NewCatalogue(config Config) *Catalogue {
 	c.add(
 		generic{x},
 		dockerHub{x},
+		awsECR{exchange: x, unnarrowed: new(refusals)},
+		awsECRRole{x},
 		jfrog{x},
 	)
 	return c

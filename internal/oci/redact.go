@@ -128,3 +128,7 @@ func escape(text string) string {
 	}
 	return b.String()
 }
+
+// Clean makes a foreign text fit to be shown: without the given secrets, tokens
+// and query strings, in one line and not too long.
+func Clean(text string, hide ...secret.Text) string { return newRedactor(nil, hide).clean(text) }
