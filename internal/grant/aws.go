@@ -39,7 +39,7 @@ type amazon struct {
 // and jitter, within the time of one exchange.
 const (
 	awsAttempts   = 4
-	awsMaxBackoff = 5 * time.Second
+	awsMaxBackoff = 2 * time.Second
 )
 
 // awsHosts are the hosts of the APIs that a registry's grants come from.

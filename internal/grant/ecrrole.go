@@ -15,6 +15,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awsconfig "github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
+	"github.com/aws/smithy-go/logging"
 	"golang.org/x/sync/singleflight"
 
 	"fairlead.dev/fairlead/internal/fault"
@@ -254,8 +255,11 @@ func (i *RoleIssuer) chain(ctx context.Context, h ecrHost) (aws.CredentialsProvi
 	if err != nil {
 		return nil, fault.InvalidField("region", "region_unknown", "AWS has no region %q", h.region).WithCause(err)
 	}
-	config, err := awsconfig.LoadDefaultConfig(ctx,
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	config, err := loadChain(ctx,
 		awsconfig.WithRegion(h.region),
+		awsconfig.WithLogger(logging.Nop{}),
 		awsconfig.WithHTTPClient(&http.Client{
 			Transport:     machineTransport{machine: machineHosts(), direct: directTransport(), others: i.transport.Services(hosts...)},
 			CheckRedirect: noRedirects,
@@ -265,10 +269,24 @@ func (i *RoleIssuer) chain(ctx context.Context, h ecrHost) (aws.CredentialsProvi
 		return nil, fault.New(fault.Unauthenticated, "worker_role_missing", "this worker's AWS settings cannot be read").
 			WithHint("Check the AWS_* variables and the files ~/.aws/config and ~/.aws/credentials of the worker.").WithCause(err)
 	}
-	i.mu.Lock()
-	defer i.mu.Unlock()
 	i.chains[h.region] = config.Credentials
 	return config.Credentials, nil
+}
+
+// caBundle names a file of certificates to the SDK, which then takes no HTTP
+// client but its own. Which certificates are trusted is a setting of the worker.
+const caBundle = "AWS_CA_BUNDLE"
+
+// loadChain is the SDK's default chain, whatever caBundle says. It is called by
+// one goroutine at a time.
+func loadChain(ctx context.Context, options ...func(*awsconfig.LoadOptions) error) (aws.Config, error) {
+	if file, set := os.LookupEnv(caBundle); set {
+		if err := os.Unsetenv(caBundle); err != nil {
+			return aws.Config{}, err
+		}
+		defer func() { _ = os.Setenv(caBundle, file) }() // it was set before
+	}
+	return awsconfig.LoadDefaultConfig(ctx, options...)
 }
 
 // roleMissing is the fault of a machine that has no role, or whose role's keys
@@ -297,10 +315,17 @@ type machineTransport struct {
 // RoundTrip sends the request one way or the other.
 func (t machineTransport) RoundTrip(request *http.Request) (*http.Response, error) {
 	if slices.Contains(t.machine, request.URL.Host) {
+		if strings.HasPrefix(request.URL.Path, "/latest/meta-data/") && request.Header.Get("X-Aws-Ec2-Metadata-Token") == "" {
+			return nil, errIMDSv1
+		}
 		return t.direct.RoundTrip(request)
 	}
 	return t.others.RoundTrip(request)
 }
+
+// errIMDSv1: what the SDK falls back to is answered to whoever can make this
+// machine send a request.
+var errIMDSv1 = errors.New("the metadata service's first version is not asked")
 
 // machineHosts are the metadata services of EC2, ECS and EKS, and what the
 // machine's own environment names in their place.

@@ -283,6 +283,7 @@ func (r *Registry) Push(ctx context.Context, repository, tag string, content Con
 	if err != nil {
 		return "", fmt.Errorf("pushing %s/%s:%s to a fake registry: %w", r.options.Host, repository, tag, err)
 	}
+	r.ledger.push(repository)
 	hash, err := content.Digest()
 	if err != nil {
 		return "", fmt.Errorf("reading the digest of what was pushed: %w", err)

@@ -1,6 +1,7 @@
 package granttest
 
 import (
+	"maps"
 	"slices"
 	"sync"
 )
@@ -18,10 +19,11 @@ type ledger struct {
 	exchanges []Exchange
 	manifests map[string]int // by repository
 	blobs     map[string]int
+	pushed    map[string]struct{} // repositories
 }
 
 func newLedger() *ledger {
-	return &ledger{manifests: make(map[string]int), blobs: make(map[string]int)}
+	return &ledger{manifests: make(map[string]int), blobs: make(map[string]int), pushed: make(map[string]struct{})}
 }
 
 // Exchanges is how many requests the token service got, refused ones included.
@@ -71,4 +73,21 @@ func (l *ledger) asked(what map[string]int, repository string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	what[repository]++
+}
+
+func (l *ledger) push(repository string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.pushed[repository] = struct{}{}
+}
+
+// repositories are those that something was pushed to, sorted.
+func (r *Registry) repositories() []string {
+	r.ledger.mu.Lock()
+	defer r.ledger.mu.Unlock()
+	return slices.Sorted(maps.Keys(r.ledger.pushed))
+}
+
+func (r *Registry) hasRepository(name string) bool {
+	return slices.Contains(r.repositories(), name)
 }

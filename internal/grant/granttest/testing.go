@@ -40,3 +40,37 @@ func NewTransport(t TB, registries ...*Registry) *oci.Transport {
 	t.Cleanup(transport.CloseIdleConnections)
 	return transport
 }
+
+// NewAWS is StartAWS for a test, which it ends with.
+func NewAWS(t TB, options AWSOptions) *AWS {
+	t.Helper()
+	a, err := StartAWS(options)
+	if err != nil {
+		t.Fatalf("starting a fake of AWS: %v", err)
+	}
+	closed(t, a.Registry)
+	return a
+}
+
+// NewMachine is StartMachine for a test, which it ends with.
+func NewMachine(t TB, a *AWS, role string) *Machine {
+	t.Helper()
+	m, err := a.StartMachine(role)
+	if err != nil {
+		t.Fatalf("starting a machine's metadata: %v", err)
+	}
+	t.Cleanup(func() {
+		if err := m.Close(); err != nil {
+			t.Errorf("closing a machine's metadata: %v", err)
+		}
+	})
+	return m
+}
+
+func closed(t TB, r *Registry) {
+	t.Cleanup(func() {
+		if err := r.Close(); err != nil {
+			t.Errorf("closing a fake registry: %v", err)
+		}
+	})
+}
