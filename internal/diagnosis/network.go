@@ -29,9 +29,9 @@ type networkDiagnosis struct {
 func (d networkDiagnosis) fault(ref image.Reference, err error) *fault.Error {
 	host := oci.HostAsked(err)
 	if host == "" {
-		host = ref.APIHost()
+		host = hostOf(ref)
 	}
-	sentence := strings.NewReplacer("{image}", ref.String(), "{host}", host).Replace(d.sentence)
+	sentence := strings.NewReplacer("{image}", nameOf(ref), "{host}", host).Replace(d.sentence)
 	return &fault.Error{Kind: d.kind, Code: d.code, Message: sentence, Hint: d.hint}
 }
 
@@ -130,4 +130,12 @@ var networkDiagnoses = []networkDiagnosis{
 func isTimeout(err error) bool {
 	var timeout interface{ Timeout() bool }
 	return errors.Is(err, context.DeadlineExceeded) || errors.As(err, &timeout) && timeout.Timeout()
+}
+
+// hostOf is the host that an image is asked for at.
+func hostOf(ref image.Reference) string {
+	if ref.IsZero() {
+		return "the registry"
+	}
+	return ref.APIHost()
 }
