@@ -132,7 +132,7 @@ var plan = []room{
 	// F6: the plan.
 	{
 		"app/adapter",
-		sum(words, "vault", "grant", "oci", "registry", "broker", "worker"),
+		sum(words, "vault", "grant", "oci", "registry", "broker", "worker", "wire"),
 		none,
 		"adapters fit the tools to the interfaces of those who use them",
 	},

@@ -8,9 +8,11 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"fairlead.dev/fairlead/internal/app/adapter"
 	"fairlead.dev/fairlead/internal/client"
 	"fairlead.dev/fairlead/internal/engine/runc"
 	"fairlead.dev/fairlead/internal/fault"
+	"fairlead.dev/fairlead/internal/grant"
 	"fairlead.dev/fairlead/internal/oci"
 	"fairlead.dev/fairlead/internal/pull"
 	"fairlead.dev/fairlead/internal/secret"
@@ -80,14 +82,21 @@ func RunWorker(ctx context.Context, config RemoteConfig, server, token, version 
 	}
 	defer api.Close()
 	logger.Info("running executions", "server", server)
-	return here.worker(api, dir, config.Worker, reach, logger).Run(ctx)
+	transport, err := oci.NewTransport(reach)
+	if err != nil {
+		return err
+	}
+	defer transport.CloseIdleConnections()
+	return here.worker(api, dir, config.Worker, reach, transport, logger).Run(ctx)
 }
 
-// worker wires a worker that speaks to api.
-func (m machine) worker(api *client.Client, dir string, config WorkerConfig, reach oci.Config, logger *slog.Logger) *worker.Worker {
+// worker wires a worker that speaks to api; transport reaches what reach says,
+// for what the machine's own role is asked.
+func (m machine) worker(api *client.Client, dir string, config WorkerConfig, reach oci.Config, transport *oci.Transport, logger *slog.Logger) *worker.Worker {
 	return worker.New(worker.Config{
 		Client: api, Images: m.images, Engine: m.engine, Dir: filepath.Join(dir, "work"),
 		Slots: config.Slots, Registries: reach, Devices: config.Devices,
+		Roles: adapter.Roles{Issuer: grant.NewRoleIssuer(grant.RoleConfig{Transport: transport})},
 		Grace: config.Grace, Drain: config.Drain, Logger: logger,
 	})
 }

@@ -10,7 +10,6 @@ import (
 	"fairlead.dev/fairlead/internal/fault"
 	"fairlead.dev/fairlead/internal/image"
 	"fairlead.dev/fairlead/internal/oci"
-	"fairlead.dev/fairlead/internal/secret"
 )
 
 // Catalogue holds every kind of registry credential that there is. It is made
@@ -28,13 +27,6 @@ type Config struct {
 	Transport *oci.Transport   // required: every call goes through it
 	Now       func() time.Time // time.Now if nil
 	Logger    *slog.Logger     // one line per exchange at debug level; none if nil
-
-	// IdentityToken is a token of an OpenID Connect provider that says who this
-	// server is, for an audience: what keyless credentials are traded for. It is
-	// the operator's to give, since what an organisation's admin enters must
-	// read no file of the server. The error is a fault. Nil: the server has no
-	// identity, and keyless credentials fail with a sentence that says so.
-	IdentityToken func(ctx context.Context, audience string) (secret.Text, error)
 }
 
 // NewCatalogue lists the kinds. A further kind is a file of its own and a line
