@@ -185,7 +185,7 @@ var only = []struct {
 	{"github.com/containerd/containerd", []string{"pull", "oci"}},
 	{"github.com/containerd/go-runc", []string{"engine/runc"}},
 	{"github.com/distribution/distribution", []string{"grant/granttest"}},
-	{"net/http", []string{"oci", "diagnosis", "grant", "pull", "api", "client", "app", "grant/granttest", "bench"}},
+	{"net/http", []string{"oci", "diagnosis", "grant", "pull", "api", "client", "app", "demo", "grant/granttest", "bench"}},
 }
 
 // unreachable are rooms that a room does not link by any way round.

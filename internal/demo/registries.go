@@ -33,6 +33,8 @@ type shelf struct {
 	secrets map[string]secret.Text
 
 	registry *granttest.Registry
+	aws      *granttest.AWS // of aws-ecr
+	close    func() error   // nil: there is nothing but the registry to end
 }
 
 // shelves has a registry for each kind of credential.
@@ -58,7 +60,88 @@ func shelves() []*shelf {
 				return s.login(granttest.JFrog, "reader", "access_token", newPassword())
 			},
 		},
+		{
+			kind: "aws-ecr", pattern: "123456789012.dkr.ecr.us-east-1.amazonaws.com/ml/*", repository: "ml/label",
+			step: "label", output: "labelled 12 images",
+			start: startECR,
+		},
+		{
+			kind: "aws-ecr-role", pattern: "210987654321.dkr.ecr.eu-west-1.amazonaws.com/ml/*", repository: "ml/export",
+			step: "export", output: "exported",
+			start: startECRRole,
+		},
 	}
+}
+
+// What the identities of the demo may do at AWS.
+const (
+	awsPull = `{"Version": "2012-10-17", "Statement": [
+		{"Effect": "Allow", "Action": "ecr:GetAuthorizationToken", "Resource": "*"},
+		{"Effect": "Allow", "Action": ["ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer", "ecr:BatchCheckLayerAvailability"],
+		 "Resource": "arn:aws:ecr:*:*:repository/ml/*"}]}`
+	awsChecks = `{"Version": "2012-10-17", "Statement": [
+		{"Effect": "Allow", "Action": ["sts:GetFederationToken", "ecr:DescribeRepositories", "iam:ListAccessKeys"], "Resource": "*"}]}`
+)
+
+// startECR starts ECR with an IAM user who may pull.
+func startECR(s *shelf) (*granttest.Registry, error) {
+	aws, err := granttest.StartAWS(granttest.AWSOptions{})
+	if err != nil {
+		return nil, err
+	}
+	id, key := aws.AddIAMUser("fairlead", awsPull, awsChecks)
+	s.aws = aws
+	s.config = map[string]string{"access_key_id": id}
+	s.secrets = map[string]secret.Text{"secret_access_key": secret.New(key)}
+	return aws.Registry, nil
+}
+
+// startECRRole starts ECR of another account, and the metadata service of a
+// machine whose role may pull from it: this one, for as long as the demo runs.
+func startECRRole(s *shelf) (*granttest.Registry, error) {
+	aws, err := granttest.StartAWS(granttest.AWSOptions{Account: "210987654321", Region: "eu-west-1"})
+	if err != nil {
+		return nil, err
+	}
+	aws.AddRole("gpu-box", "", nil, awsPull)
+	machine, err := aws.StartMachine("gpu-box")
+	if err != nil {
+		return nil, errors.Join(err, aws.Close())
+	}
+	restore, err := setEnvironment(map[string]string{
+		"AWS_EC2_METADATA_SERVICE_ENDPOINT": machine.URL(), "AWS_EC2_METADATA_DISABLED": "",
+		"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": "", "AWS_SESSION_TOKEN": "", "AWS_PROFILE": "", "AWS_ROLE_ARN": "",
+		"AWS_WEB_IDENTITY_TOKEN_FILE": "", "AWS_CONTAINER_CREDENTIALS_FULL_URI": "", "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI": "",
+		"AWS_CONFIG_FILE": os.DevNull, "AWS_SHARED_CREDENTIALS_FILE": os.DevNull,
+	})
+	s.close = func() error { return errors.Join(restore(), machine.Close()) }
+	return aws.Registry, err
+}
+
+// setEnvironment sets variables of this process and returns what sets them back.
+func setEnvironment(values map[string]string) (restore func() error, err error) {
+	before := make(map[string]string)
+	for name, value := range values {
+		if old, set := os.LookupEnv(name); set {
+			before[name] = old
+		}
+		if value == "" {
+			err = errors.Join(err, os.Unsetenv(name))
+		} else {
+			err = errors.Join(err, os.Setenv(name, value))
+		}
+	}
+	return func() error {
+		var errs []error
+		for name := range values {
+			if old, set := before[name]; set {
+				errs = append(errs, os.Setenv(name, old))
+			} else {
+				errs = append(errs, os.Unsetenv(name))
+			}
+		}
+		return errors.Join(errs...)
+	}, err
 }
 
 // login starts a registry with a user who has a name and a secret.
@@ -123,6 +206,9 @@ func closeShelves(all []*shelf) error {
 	for _, s := range all {
 		if s.registry != nil {
 			errs = append(errs, s.registry.Close())
+		}
+		if s.close != nil {
+			errs = append(errs, s.close())
 		}
 	}
 	return errors.Join(errs...)

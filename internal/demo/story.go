@@ -5,10 +5,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"strings"
+	"time"
 
 	"fairlead.dev/fairlead/internal/app"
 	"fairlead.dev/fairlead/internal/client"
+	"fairlead.dev/fairlead/internal/demoimage"
+	"fairlead.dev/fairlead/internal/grant/granttest"
 	"fairlead.dev/fairlead/internal/secret"
 	"fairlead.dev/fairlead/internal/source"
 	"fairlead.dev/fairlead/internal/wire"
@@ -37,7 +41,7 @@ type story struct {
 // tell tells the story and returns what did not come out right.
 func (s *story) tell(ctx context.Context) error {
 	for _, part := range []func(context.Context) error{
-		s.people, s.credentials, s.projects, s.privateImages, s.personalRefused, s.uncovered, s.wrongSecret, s.trail,
+		s.people, s.credentials, s.projects, s.privateImages, s.personalRefused, s.uncovered, s.wrongSecret, s.failures, s.trail,
 	} {
 		if err := part(ctx); err != nil {
 			return err
@@ -257,6 +261,111 @@ func (s *story) wrongSecret(ctx context.Context) error {
 	if err == nil && ended.Status != "complete" {
 		err = fmt.Errorf("after the secret was mended the step is %s", ended.Status)
 	}
+	return err
+}
+
+// failures are what else people meet, each told in a sentence.
+func (s *story) failures(ctx context.Context) error {
+	generic, hub, jfrog, ecr := s.shelves[0], s.shelves[1], s.shelves[2], s.shelves[3]
+	for _, failure := range []struct {
+		title string
+		step  string
+		code  string
+		begin func() error // nil: nothing has to happen first
+		end   func() error
+	}{
+		{title: "A tag that was never pushed", step: "no-tag", code: "image_not_found"},
+		{title: "A private repository of somebody else on Docker Hub", step: "others", code: "no_pull_right"},
+		{title: "A repository that ECR does not have", step: "no-repository", code: "repository_not_found"},
+		{title: "A host that there is not", step: "no-host", code: "dns_unknown"},
+		{
+			title: "A token of JFrog that has expired", step: "infer", code: "secret_expired",
+			begin: func() error {
+				jfrog.registry.SetState("reader", granttest.Expired)
+				return s.touch(ctx, jfrog)
+			},
+			end: func() error {
+				jfrog.registry.SetState("reader", granttest.Valid)
+				return s.touch(ctx, jfrog)
+			},
+		},
+		{
+			title: "Docker Hub's rate limit", step: "report", code: "rate_limited",
+			begin: func() error {
+				hub.registry.SetRateLimit(0, 200, 6*time.Hour)
+				return s.pushAnew(ctx, hub)
+			},
+			end: func() error {
+				hub.registry.SetRateLimit(200, 200, 6*time.Hour)
+				return nil
+			},
+		},
+		{
+			title: "A wrong secret access key of AWS", step: "label", code: "secret_refused",
+			begin: func() error {
+				return s.change(ctx, ecr, map[string]string{"secret_access_key": strings.Repeat("x", 40)})
+			},
+			end: func() error {
+				return s.change(ctx, ecr, map[string]string{"secret_access_key": ecr.secrets["secret_access_key"].Reveal()})
+			},
+		},
+		{
+			title: "A right that AWS does not give", step: "label", code: "access_denied",
+			begin: func() error {
+				ecr.aws.SetPolicies("fairlead", awsChecks, `{"Version": "2012-10-17", "Statement": [
+					{"Effect": "Allow", "Action": "ecr:GetAuthorizationToken", "Resource": "*"}]}`)
+				return s.touch(ctx, ecr)
+			},
+			end: func() error {
+				ecr.aws.SetPolicies("fairlead", awsPull, awsChecks)
+				return s.touch(ctx, ecr)
+			},
+		},
+		{
+			title: "A registry that is down", step: "train", code: "registry_down",
+			begin: func() error {
+				generic.registry.SetOutage(http.StatusServiceUnavailable)
+				return s.touch(ctx, generic)
+			},
+			end: func() error {
+				generic.registry.SetOutage(0)
+				return nil
+			},
+		},
+	} {
+		s.chapter(failure.title)
+		if failure.begin != nil {
+			if err := failure.begin(); err != nil {
+				return err
+			}
+		}
+		if err := s.refused(ctx, s.owned, s.ownedCode, failure.step, failure.code); err != nil {
+			return err
+		}
+		if failure.end != nil {
+			if err := failure.end(); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// touch makes a credential's grants of before be asked for again.
+func (s *story) touch(ctx context.Context, shelf *shelf) error {
+	return s.change(ctx, shelf, shelf.configuration())
+}
+
+// pushAnew puts another image under the tag, so that the worker has to ask for a
+// manifest that it does not know.
+func (s *story) pushAnew(ctx context.Context, shelf *shelf) error {
+	options := shelf.image
+	options.Files = map[string][]byte{"etc/motd": []byte("accuracy 0.98\n")}
+	image, err := demoimage.New(options)
+	if err != nil {
+		return err
+	}
+	_, err = shelf.registry.Push(ctx, shelf.repository, tag, image)
 	return err
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"strings"
 
+	"fairlead.dev/fairlead/internal/diagnosis"
 	"fairlead.dev/fairlead/internal/fault"
 	"fairlead.dev/fairlead/internal/image"
 )
@@ -70,7 +71,10 @@ func (h dockerHub) Issue(ctx context.Context, request Request) (Grant, error) {
 
 // Check asks what the credential is good for.
 func (h dockerHub) Check(ctx context.Context, request CheckRequest, checkup *Checkup) {
-	h.exchange.check(ctx, request, h.login(request.Material), checkup)
+	loginCheck{
+		exchange: h.exchange, kind: h, service: diagnosis.DockerHubToken, request: request, who: h.login(request.Material),
+		secret: request.Material.Secrets[fieldAccessToken], advice: hubAdvice, checkup: checkup,
+	}.run(ctx)
 }
 
 func (dockerHub) login(material Material) login {

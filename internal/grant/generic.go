@@ -4,6 +4,7 @@ import (
 	"context"
 	"strings"
 
+	"fairlead.dev/fairlead/internal/diagnosis"
 	"fairlead.dev/fairlead/internal/fault"
 )
 
@@ -69,7 +70,10 @@ func (g generic) Issue(ctx context.Context, request Request) (Grant, error) {
 
 // Check asks what the credential is good for.
 func (g generic) Check(ctx context.Context, request CheckRequest, checkup *Checkup) {
-	g.exchange.check(ctx, request, g.login(request.Material), checkup)
+	loginCheck{
+		exchange: g.exchange, kind: g, service: diagnosis.TokenService, request: request, who: g.login(request.Material),
+		secret: request.Material.Secrets[fieldPassword], advice: genericAdvice, checkup: checkup,
+	}.run(ctx)
 }
 
 func (generic) login(material Material) login {

@@ -8,6 +8,7 @@ import (
 	"github.com/go-jose/go-jose/v4"
 	"github.com/go-jose/go-jose/v4/jwt"
 
+	"fairlead.dev/fairlead/internal/diagnosis"
 	"fairlead.dev/fairlead/internal/fault"
 	"fairlead.dev/fairlead/internal/secret"
 )
@@ -92,7 +93,10 @@ func subjectOf(token secret.Text) (string, bool) {
 
 // Check asks what the credential is good for.
 func (j jfrog) Check(ctx context.Context, request CheckRequest, checkup *Checkup) {
-	j.exchange.check(ctx, request, j.login(request.Material), checkup)
+	loginCheck{
+		exchange: j.exchange, kind: j, service: diagnosis.JFrogToken, request: request, who: j.login(request.Material),
+		secret: request.Material.Secrets[fieldAccessToken], advice: jfrogAdvice, checkup: checkup,
+	}.run(ctx)
 }
 
 func (jfrog) login(material Material) login {

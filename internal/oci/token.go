@@ -25,6 +25,10 @@ type TokenRequest struct {
 	Challenge  Challenge // of the registry: names the realm and the service
 	Repository string    // whose pull right is asked for
 
+	// Scopes are asked for instead of that right where there are some: for
+	// checks of what a credential could do. What is got is never used to pull.
+	Scopes []string
+
 	// User and Password are who asks, nobody where both are empty. A Password
 	// without a User is a refresh token.
 	User     string
@@ -77,7 +81,7 @@ func (r *Route) FetchToken(ctx context.Context, request TokenRequest) (Token, er
 	options := auth.TokenOptions{
 		Realm:    realm.String(),
 		Service:  request.Challenge.Service,
-		Scopes:   []string{PullScope(request.Repository)},
+		Scopes:   request.scopes(),
 		Username: request.User,
 		Secret:   request.Password.Reveal(),
 	}
@@ -132,6 +136,24 @@ func lifetime(seconds int) time.Duration {
 		return defaultLifetime
 	}
 	return time.Duration(min(seconds, int(longestLifetime/time.Second))) * time.Second
+}
+
+func (t TokenRequest) scopes() []string {
+	if len(t.Scopes) > 0 {
+		return t.Scopes
+	}
+	return []string{PullScope(t.Repository)}
+}
+
+// Actions are what the token's own words let its bearer do in a repository.
+func (t Token) Actions(repository string) []string {
+	var actions []string
+	for _, a := range t.Access {
+		if a.Type == "repository" && a.Name == repository {
+			actions = append(actions, a.Actions...)
+		}
+	}
+	return actions
 }
 
 // Grants reports whether the token's own words give the pull right of a

@@ -105,6 +105,10 @@ func (r *Registry) readForm(w http.ResponseWriter, request *http.Request, a *ask
 // less than was asked.
 func (r *Registry) granted(user string, scopes []string) (granted []oci.Access, short bool) {
 	for _, scope := range scopes {
+		if scope == oci.CatalogueScope && user != "" && r.options.Kind != DockerHub {
+			granted = append(granted, oci.Access{Type: "registry", Name: "catalog", Actions: []string{"*"}})
+			continue
+		}
 		repository, actions, ok := parseScope(scope)
 		if !ok {
 			short = true
