@@ -307,6 +307,9 @@ func newRegistryShow(s *session) *cobra.Command {
 	asJSON := jsonFlag(c)
 	c.RunE = s.calling(func(c *cobra.Command, api *client.Client, args []string) error {
 		r, err := findCredential(c, api, args[0])
+		if err == nil {
+			r, err = api.Credential(c.Context(), r.ID) // a list does not tell all
+		}
 		if err != nil || *asJSON {
 			if err == nil {
 				err = printJSON(c.OutOrStdout(), r)

@@ -45,6 +45,7 @@ func NewCatalogue(config Config) *Catalogue {
 		dockerHub{x},
 		awsECR{exchange: x, unnarrowed: new(refusals)},
 		awsECRRole{x},
+		gcp{exchange: x, tokens: new(googleTokens)},
 		jfrog{x},
 	)
 	return c

@@ -81,6 +81,7 @@ func (dockerHub) login(material Material) login {
 	return login{
 		user:      material.Config[fieldUsername],
 		secret:    material.Secrets[fieldAccessToken],
+		service:   diagnosis.DockerHubToken,
 		basicHint: "Docker Hub itself has a token service: check what answers in its place.",
 	}
 }

@@ -1,6 +1,7 @@
 package grant
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/http"
@@ -31,6 +32,16 @@ type login struct {
 
 	// basicHint is the next step where that is not allowed.
 	basicHint string
+
+	// service is the token service that is asked, if it is one with words of its
+	// own, and shown whom its refusals speak of, if that is not user.
+	service diagnosis.Service
+	shown   string
+}
+
+// subject is what a diagnosis is told.
+func (w login) subject(ref image.Reference) diagnosis.Subject {
+	return diagnosis.Subject{Service: cmp.Or(w.service, diagnosis.TokenService), Image: ref, User: cmp.Or(w.shown, w.user)}
 }
 
 // untraded is how long a grant holds that no token service gave out an end
@@ -59,9 +70,9 @@ func (x exchange) issue(ctx context.Context, request Request, who login) (Grant,
 			Challenge: challenges[0], Repository: ref.Repository(), User: who.user, Password: who.secret,
 		})
 		if err != nil {
-			return Grant{}, diagnosis.Of(err, diagnosis.Subject{Service: diagnosis.TokenService, Image: ref, User: who.user})
+			return Grant{}, diagnosis.Of(err, who.subject(ref))
 		}
-		return tokenGrant(ref, token, begin, diagnosis.NoPullRight(ref, who.user))
+		return tokenGrant(ref, token, begin, diagnosis.NoPullRight(ref, cmp.Or(who.shown, who.user)))
 	default:
 		return x.basic(ctx, route, ref, who, begin)
 	}
@@ -113,7 +124,7 @@ func (x exchange) basic(ctx context.Context, route *oci.Route, ref image.Referen
 	authorization := oci.Basic(who.user, who.secret)
 	challenges, err := oci.NewClient(route).Ping(ctx, authorization)
 	if err != nil {
-		return Grant{}, diagnosis.Of(err, diagnosis.Subject{Service: diagnosis.TokenService, Image: ref, User: who.user})
+		return Grant{}, diagnosis.Of(err, who.subject(ref))
 	}
 	if len(challenges) > 0 {
 		return Grant{}, diagnosis.SecretRefused(ref.APIHost(), ref, who.user)

@@ -103,6 +103,7 @@ func (jfrog) login(material Material) login {
 	return login{
 		user:      material.Config[fieldUsername],
 		secret:    material.Secrets[fieldAccessToken],
+		service:   diagnosis.JFrogToken,
 		basicHint: "Turn on token authentication for this Docker repository in Artifactory.",
 	}
 }

@@ -52,6 +52,17 @@ func NewAWS(t TB, options AWSOptions) *AWS {
 	return a
 }
 
+// NewGoogle is StartGoogle for a test, which it ends with.
+func NewGoogle(t TB, options GoogleOptions) *Google {
+	t.Helper()
+	g, err := StartGoogle(options)
+	if err != nil {
+		t.Fatalf("starting a fake of Google: %v", err)
+	}
+	closed(t, g.Registry)
+	return g
+}
+
 // NewMachine is StartMachine for a test, which it ends with.
 func NewMachine(t TB, a *AWS, role string) *Machine {
 	t.Helper()
