@@ -46,6 +46,7 @@ func NewCatalogue(config Config) *Catalogue {
 		awsECR{exchange: x, unnarrowed: new(refusals)},
 		awsECRRole{x},
 		gcp{exchange: x, tokens: new(googleTokens)},
+		azure{exchange: x, sessions: new(azureSessions)},
 		jfrog{x},
 	)
 	return c

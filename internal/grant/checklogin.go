@@ -9,8 +9,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/go-jose/go-jose/v4/jwt"
-
 	"fairlead.dev/fairlead/internal/diagnosis"
 	"fairlead.dev/fairlead/internal/fault"
 	"fairlead.dev/fairlead/internal/image"
@@ -261,7 +259,7 @@ func (c loginCheck) rights(ctx context.Context, route *oci.Route, challenge oci.
 
 // expiry reads the secret's own end, where it is a JWT.
 func (c loginCheck) expiry() {
-	ends, ok := endOf(c.secret)
+	ends, ok := oci.EndOf(c.secret)
 	switch left := ends.Sub(c.exchange.now()); {
 	case !ok:
 		c.checkup.Unknown(AskExpiry, "The registry does not tell when the secret ends", "Give the day with --expires, to be warned before it.")
@@ -276,19 +274,6 @@ func (c loginCheck) expiry() {
 		c.checkup.Report().ExpiresAt = ends
 		c.checkup.Passed(AskExpiry, "The secret ends "+ends.Format(time.DateOnly))
 	}
-}
-
-// endOf is when a secret that is a JWT ends.
-func endOf(token secret.Text) (time.Time, bool) {
-	parsed, err := jwt.ParseSigned(token.Reveal(), accessTokenSignatures)
-	if err != nil {
-		return time.Time{}, false
-	}
-	var claims jwt.Claims
-	if err := parsed.UnsafeClaimsWithoutVerification(&claims); err != nil || claims.Expiry == nil {
-		return time.Time{}, false
-	}
-	return claims.Expiry.Time().UTC(), true
 }
 
 // hubLimit is the image that Docker Hub has for asking how much may be pulled.

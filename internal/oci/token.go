@@ -243,3 +243,31 @@ func (t tokenTransport) RoundTrip(request *http.Request) (*http.Response, error)
 	}
 	return response, nil
 }
+
+// ReadToken is a token that was got in a way of a registry's own, as FetchToken
+// would give it; its lifetime is what it says itself, as a JWT.
+func ReadToken(value secret.Text, now time.Time) (Token, error) {
+	if value.IsEmpty() {
+		return Token{}, fault.New(fault.Unavailable, "token_missing", "the token service answered without a token").
+			WithHint("Ask the registry's operator; the credential was accepted.")
+	}
+	token := Token{Value: value, Lifetime: defaultLifetime}
+	if ends, ok := EndOf(value); ok {
+		token.Lifetime = min(max(ends.Sub(now), 0), longestLifetime)
+	}
+	token.Access, token.SaysAccess = accessOf(value)
+	return token, nil
+}
+
+// EndOf is when a token ends that is a JWT and says so; nothing is verified.
+func EndOf(token secret.Text) (time.Time, bool) {
+	parsed, err := jwt.ParseSigned(token.Reveal(), signatures)
+	if err != nil {
+		return time.Time{}, false
+	}
+	var claims jwt.Claims
+	if err := parsed.UnsafeClaimsWithoutVerification(&claims); err != nil || claims.Expiry == nil {
+		return time.Time{}, false
+	}
+	return claims.Expiry.Time().UTC(), true
+}

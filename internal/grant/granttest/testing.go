@@ -63,6 +63,17 @@ func NewGoogle(t TB, options GoogleOptions) *Google {
 	return g
 }
 
+// NewAzure is StartAzure for a test, which it ends with.
+func NewAzure(t TB, options AzureOptions) *Azure {
+	t.Helper()
+	a, err := StartAzure(options)
+	if err != nil {
+		t.Fatalf("starting a fake of Azure: %v", err)
+	}
+	closed(t, a.Registry)
+	return a
+}
+
 // NewMachine is StartMachine for a test, which it ends with.
 func NewMachine(t TB, a *AWS, role string) *Machine {
 	t.Helper()
