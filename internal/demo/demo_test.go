@@ -29,13 +29,19 @@ func TestTheDemoTellsTheWholeStory(t *testing.T) {
 		"personal projects can never use an organisation's registry credentials",
 		"no registry credential of the organisation acme covers registry.acme.example/mll/train:v1", "Almost: the pattern registry.acme.example/ml/*",
 		`does not accept user "robot" with this secret`,
+		"labelled 12 images", "with this worker's own role", "exported", "embedded", "evaluated",
+		"has no image registry.acme.example/ml/train:v9", "lets it not pull docker.io/acme/secret", "there is no host registry.does-not-exist.invalid",
+		"the secret of user \"reader\" has expired", "0 of 200 pulls left", "the secret access key does not belong to it",
+		"is not allowed the action ecr:BatchGetImage", "lacks the permission artifactregistry.repositories.downloadArtifacts",
+		"lets nobody in from the address 203.0.113.7", "does not accept the client secret", "answered 503",
 		"Image is on this worker already", "Everything came out right",
 	} {
 		if !strings.Contains(out.String(), words) {
 			t.Errorf("the demo does not say %q", words)
 		}
 	}
-	if strings.Contains(out.String(), "dckr_pat_") || strings.Contains(out.String(), "not-the-password") {
+	if strings.Contains(out.String(), "dckr_pat_") || strings.Contains(out.String(), "not-the-password") ||
+		strings.Contains(out.String(), "PRIVATE KEY") || strings.Contains(out.String(), "abc8Q~") || strings.Contains(out.String(), "mistyped ") {
 		t.Error("the demo prints a secret")
 	}
 }

@@ -33,8 +33,10 @@ type shelf struct {
 	secrets map[string]secret.Text
 
 	registry *granttest.Registry
-	aws      *granttest.AWS // of aws-ecr
-	close    func() error   // nil: there is nothing but the registry to end
+	aws      *granttest.AWS    // of aws-ecr
+	google   *granttest.Google // of gcp
+	azure    *granttest.Azure  // of azure
+	close    func() error      // nil: there is nothing but the registry to end
 }
 
 // shelves has a registry for each kind of credential.
@@ -69,6 +71,31 @@ func shelves() []*shelf {
 			kind: "aws-ecr-role", pattern: "210987654321.dkr.ecr.eu-west-1.amazonaws.com/ml/*", repository: "ml/export",
 			step: "export", output: "exported",
 			start: startECRRole,
+		},
+		{
+			kind: "gcp", pattern: "us-central1-docker.pkg.dev/my-project/ml/*", repository: "my-project/ml/embed",
+			step: "embed", output: "embedded",
+			start: func(s *shelf) (_ *granttest.Registry, err error) {
+				if s.google, err = granttest.StartGoogle(granttest.GoogleOptions{}); err != nil {
+					return nil, err
+				}
+				key, err := s.google.AddServiceAccount("fairlead", "my-project", map[string]granttest.GoogleRole{"my-project/ml": granttest.GoogleReader})
+				s.secrets = map[string]secret.Text{"service_account_json": secret.New(key)}
+				return s.google.Registry, err
+			},
+		},
+		{
+			kind: "azure", pattern: "myregistry.azurecr.io/*", repository: "ml-training",
+			step: "evaluate", output: "evaluated",
+			start: func(s *shelf) (_ *granttest.Registry, err error) {
+				if s.azure, err = granttest.StartAzure(granttest.AzureOptions{}); err != nil {
+					return nil, err
+				}
+				id, value := s.azure.AddApplication(granttest.AcrPull)
+				s.config = map[string]string{"tenant_id": s.azure.Tenant(), "client_id": id}
+				s.secrets = map[string]secret.Text{"client_secret": secret.New(value)}
+				return s.azure.Registry, nil
+			},
 		},
 	}
 }

@@ -266,7 +266,7 @@ func (s *story) wrongSecret(ctx context.Context) error {
 
 // failures are what else people meet, each told in a sentence.
 func (s *story) failures(ctx context.Context) error {
-	generic, hub, jfrog, ecr := s.shelves[0], s.shelves[1], s.shelves[2], s.shelves[3]
+	generic, hub, jfrog, ecr, gcp, azure := s.shelves[0], s.shelves[1], s.shelves[2], s.shelves[3], s.shelves[5], s.shelves[6]
 	for _, failure := range []struct {
 		title string
 		step  string
@@ -319,6 +319,35 @@ func (s *story) failures(ctx context.Context) error {
 			end: func() error {
 				ecr.aws.SetPolicies("fairlead", awsPull, awsChecks)
 				return s.touch(ctx, ecr)
+			},
+		},
+		{
+			title: "A role that Google's service account has lost", step: "embed", code: "access_denied",
+			begin: func() error {
+				gcp.google.SetRoles("fairlead@my-project.iam.gserviceaccount.com", nil)
+				return s.touch(ctx, gcp)
+			},
+			end: func() error {
+				gcp.google.SetRoles("fairlead@my-project.iam.gserviceaccount.com", map[string]granttest.GoogleRole{"my-project/ml": granttest.GoogleReader})
+				return s.touch(ctx, gcp)
+			},
+		},
+		{
+			title: "The firewall of an Azure registry", step: "evaluate", code: "registry_firewall",
+			begin: func() error {
+				azure.azure.SetFirewall(true)
+				return s.touch(ctx, azure)
+			},
+			end: func() error {
+				azure.azure.SetFirewall(false)
+				return s.touch(ctx, azure)
+			},
+		},
+		{
+			title: "A client secret of Azure that is mistyped", step: "evaluate", code: "secret_refused",
+			begin: func() error { return s.change(ctx, azure, map[string]string{"client_secret": "mistyped"}) },
+			end: func() error {
+				return s.change(ctx, azure, map[string]string{"client_secret": azure.secrets["client_secret"].Reveal()})
 			},
 		},
 		{

@@ -86,10 +86,5 @@ func Of(err error, subject Subject) *fault.Error {
 }
 
 func ofAnswer(e *oci.Error, subject Subject) *fault.Error {
-	for _, row := range table {
-		if row.fits(e, subject.Service) {
-			return row.fault(e, subject)
-		}
-	}
-	panic("the last row fits every answer")
+	return table[RowOf(e, subject.Service)].fault(e, subject) // the last row fits every answer
 }

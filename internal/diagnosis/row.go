@@ -73,6 +73,11 @@ func (r Row) fits(e *oci.Error, s Service) bool {
 	return true
 }
 
+// RowOf is the place in Rows of the row that an answer is told by.
+func RowOf(e *oci.Error, s Service) int {
+	return slices.IndexFunc(table, func(row Row) bool { return row.fits(e, s) })
+}
+
 // page is for Row.Page.
 func page(is bool) *bool { return &is }
 
