@@ -200,9 +200,9 @@ func TestEveryFormOfAnECRHostIsAskedInItsRegion(t *testing.T) {
 
 func TestEachRefusalOfAWSIsToldApart(t *testing.T) {
 	for name, test := range map[string]struct {
-		break_ func(*amazon)
-		kind   fault.Kind
-		words  string
+		spoil func(*amazon)
+		kind  fault.Kind
+		words string
 	}{
 		"an unknown key":       {func(a *amazon) { a.DeleteKey(a.id) }, fault.Unauthenticated, "access key"},
 		"a wrong secret":       {func(a *amazon) { a.key = strings.Repeat("x", 40) }, fault.Unauthenticated, "secret"},
@@ -212,7 +212,7 @@ func TestEachRefusalOfAWSIsToldApart(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			a := newAmazon(t, granttest.AWSOptions{}, pullAll)
-			test.break_(a)
+			test.spoil(a)
 			_, err := a.issue(a.material(), "acme/train:v1")
 			f := wantFaultKind(t, err, test.kind)
 			if !strings.Contains(f.Sentence(), test.words) || strings.Contains(f.Sentence(), a.key) {
@@ -257,7 +257,8 @@ func TestWrongFieldsOfAnAccessKeyAreToldAtOnce(t *testing.T) {
 		"temporary, no token":   {map[string]string{"access_key_id": "ASIAIOSFODNN7EXAMPLE"}, "", []string{"session_token"}},
 		"lasting, with a token": {map[string]string{"access_key_id": "AKIAIOSFODNN7EXAMPLE"}, "token", []string{"session_token"}},
 		"several": {
-			map[string]string{"access_key_id": "AKIAIOSFODNN7EXAMPLE", "region": "Mars", "role_arn": "role/x", "sts_endpoint": "http://sts"}, "",
+			map[string]string{"access_key_id": "AKIAIOSFODNN7EXAMPLE", "region": "Mars", "role_arn": "role/x", "sts_endpoint": "http://sts"},
+			"",
 			[]string{"region", "role_arn", "sts_endpoint"},
 		},
 		"external id alone": {map[string]string{"access_key_id": "AKIAIOSFODNN7EXAMPLE", "external_id": "x"}, "", []string{"external_id"}},

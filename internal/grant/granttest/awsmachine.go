@@ -6,14 +6,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log"
 	"net"
 	"net/http"
 	"strconv"
 	"sync"
 	"time"
-
-	"io"
 )
 
 // Machine is what an EC2 instance, or a container on one, asks for keys: the
