@@ -106,7 +106,7 @@ func (r Row) fault(e *oci.Error, subject Subject) *fault.Error {
 // nameOf is an image for a sentence, which a check may be without.
 func nameOf(ref image.Reference) string {
 	if ref.IsZero() {
-		return "images there"
+		return "an image there"
 	}
 	return ref.String()
 }
