@@ -48,9 +48,12 @@ func Run(ctx context.Context, config Config) (err error) {
 		return fmt.Errorf("making a directory for the demo: %w", err)
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	all := shelves()
-	defer func() { err = errors.Join(err, closeShelves(all)) }()
+	return run(ctx, config, dir, shelves())
+}
 
+// run tells the story in a directory, with registries that it starts and ends.
+func run(ctx context.Context, config Config, dir string, all []*shelf) (err error) {
+	defer func() { err = errors.Join(err, closeShelves(all)) }()
 	t := teller{config: config}
 	t.chapter("Private registries, made on the spot")
 	settings := app.Config{

@@ -33,7 +33,7 @@ type shelf struct {
 	secrets map[string]secret.Text
 
 	registry *granttest.Registry
-	aws      *granttest.AWS    // of aws-ecr
+	aws      *granttest.AWS    // of aws-ecr and aws-ecr-role
 	google   *granttest.Google // of gcp
 	azure    *granttest.Azure  // of azure
 	close    func() error      // nil: there is nothing but the registry to end
@@ -141,6 +141,7 @@ func startECRRole(s *shelf) (*granttest.Registry, error) {
 		"AWS_WEB_IDENTITY_TOKEN_FILE": "", "AWS_CONTAINER_CREDENTIALS_FULL_URI": "", "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI": "",
 		"AWS_CONFIG_FILE": os.DevNull, "AWS_SHARED_CREDENTIALS_FILE": os.DevNull,
 	})
+	s.aws = aws
 	s.close = func() error { return errors.Join(restore(), machine.Close()) }
 	return aws.Registry, err
 }

@@ -6,6 +6,8 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -28,6 +30,7 @@ type signer struct {
 
 	mu     sync.Mutex
 	opaque map[string]string // an unreadable token to the one behind it
+	given  []string
 }
 
 func newSigner(service string) (*signer, error) {
@@ -63,7 +66,17 @@ func (s *signer) sign(user string, now time.Time, life time.Duration, granted []
 	if err != nil {
 		return "", fmt.Errorf("signing a token: %w", err)
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.given = append(s.given, token)
 	return token, nil
+}
+
+// Given is every token that the registry signed or gave out.
+func (r *Registry) Given() []string {
+	r.signer.mu.Lock()
+	defer r.signer.mu.Unlock()
+	return slices.AppendSeq(slices.Clone(r.signer.given), maps.Keys(r.signer.opaque))
 }
 
 // hide gives an unreadable token that stands for another.
