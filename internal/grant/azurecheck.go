@@ -62,7 +62,7 @@ func (a azure) repositories(ctx context.Context, request CheckRequest, host stri
 			report.Repositories = append(report.Repositories, host+"/"+name)
 		}
 	}
-	checkup.Passed(AskRepositories, fmt.Sprintf("%d repositories of %s are covered by a pattern", len(found), host))
+	checkup.Passed(AskRepositories, fmt.Sprintf("It lists %s of %s that a pattern covers", counted(len(found), "repository", "repositories"), host))
 	return append(found, literal...)
 }
 

@@ -1,6 +1,7 @@
 package grant
 
 import (
+	"fmt"
 	"time"
 
 	"fairlead.dev/fairlead/internal/fault"
@@ -166,4 +167,12 @@ func (c *Checkup) Failed(question Question, err error) {
 func (c *Checkup) done() Report {
 	c.report.Took = c.now().Sub(c.report.StartedAt)
 	return c.report
+}
+
+// counted is a number of things for a sentence.
+func counted(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprint(n, " ", many)
 }

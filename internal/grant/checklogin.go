@@ -223,7 +223,7 @@ func (c loginCheck) tell(host string, readable []string, listed bool) {
 			"Check the patterns, and the right to read at the registry.", "")
 		return
 	}
-	c.checkup.Passed(AskRepositories, fmt.Sprintf("%d repositories of %s can be read and are covered by a pattern", len(readable), host))
+	c.checkup.Passed(AskRepositories, fmt.Sprintf("It can read %s of %s that a pattern covers", counted(len(readable), "repository", "repositories"), host))
 }
 
 // covered are the names that a pattern covers.

@@ -187,7 +187,7 @@ func checkRepositories(ctx context.Context, a *amazon, host string, patterns []i
 			report.Repositories = append(report.Repositories, host+"/"+name)
 		}
 	}
-	checkup.Passed(AskRepositories, fmt.Sprintf("%d repositories of %s are covered by a pattern", len(covered), host))
+	checkup.Passed(AskRepositories, fmt.Sprintf("It lists %s of %s that a pattern covers", counted(len(covered), "repository", "repositories"), host))
 	return covered
 }
 

@@ -169,7 +169,7 @@ func (g gcp) repositories(ctx context.Context, api googleAPI, request CheckReque
 	report := checkup.Report()
 	report.Listed = true
 	report.Repositories = found[:min(len(found), MostRepositories)]
-	checkup.Passed(AskRepositories, fmt.Sprintf("%d images can be read and are covered by a pattern", len(found)))
+	checkup.Passed(AskRepositories, fmt.Sprintf("It lists %s that a pattern covers", counted(len(found), "image", "images")))
 }
 
 // What is tried: https://cloud.google.com/artifact-registry/docs/access-control
