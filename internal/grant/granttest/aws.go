@@ -18,9 +18,17 @@ type AWSOptions struct {
 	Region  string
 
 	// Host is the registry's name in images; ACCOUNT.dkr.ecr.REGION.amazonaws.com
-	// if empty, with the suffix of the region's partition.
+	// if empty, with the suffix of the region's partition. With public.ecr.aws it
+	// is ECR Public, which has a token service of its own.
 	Host string
 }
+
+// ECR Public and its API, which is in one region.
+// https://docs.aws.amazon.com/general/latest/gr/ecr-public.html
+const (
+	ecrPublic    = "public.ecr.aws"
+	ecrPublicAPI = "api.ecr-public.us-east-1.amazonaws.com"
+)
 
 // AWS is ECR with the APIs around it: a registry that takes Basic with ECR's
 // tokens, and STS, ECR and IAM, which verify each request's Signature Version 4
@@ -39,6 +47,7 @@ type AWS struct {
 	web      map[string]string    // web identity tokens to role names
 	calls    map[string]int       // by action
 	throttle int
+	wait     time.Duration // that a throttled request is told to keep
 	skew     time.Duration
 	life     time.Duration // of ECR tokens
 	given    []string
@@ -138,6 +147,9 @@ func (a *AWS) hosts() []string {
 		"api.ecr." + r + "." + suffix, "ecr-fips." + r + "." + suffix, "api.ecr-fips." + r + "." + suffix, "ecr." + r + ".api.aws",
 		"sts." + r + "." + suffix, "sts-fips." + r + "." + suffix, "sts." + r + ".api.aws", iam,
 	}
+	if a.options.Host == ecrPublic {
+		hosts = append(hosts, ecrPublicAPI)
+	}
 	if suffix == "amazonaws.com.cn" {
 		hosts = append(hosts, "ecr."+r+".api.amazonwebservices.com.cn", "sts."+r+".api.amazonwebservices.com.cn")
 	}
@@ -211,6 +223,14 @@ func (a *AWS) Throttle(n int) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.throttle = n
+}
+
+// SetRetryAfter is how long a throttled request is told to wait, in whole
+// seconds; 0, as at first: it is not told.
+func (a *AWS) SetRetryAfter(wait time.Duration) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.wait = wait
 }
 
 // SetClockSkew has AWS's clock differ from ours by that.

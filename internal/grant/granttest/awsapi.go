@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -17,6 +18,8 @@ import (
 // serve answers for the APIs and for the registry.
 func (a *AWS) serve(w http.ResponseWriter, request *http.Request) bool {
 	switch service, _, _ := strings.Cut(request.Host, "."); {
+	case request.Host == ecrPublic:
+		return false // whose token service knows whom the API gave a password
 	case request.Host == a.options.Host:
 		a.serveRegistry(w, request)
 	case !slices.Contains(a.hosts(), request.Host):
@@ -40,8 +43,9 @@ func (a *AWS) serve(w http.ResponseWriter, request *http.Request) bool {
 	return true
 }
 
-// count counts a call, and reports whether it is throttled.
-func (a *AWS) count(action string) (throttled bool) {
+// count counts a call, and reports whether it is throttled, after it has told
+// how long to wait.
+func (a *AWS) count(w http.ResponseWriter, action string) (throttled bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.calls[action]++
@@ -49,6 +53,9 @@ func (a *AWS) count(action string) (throttled bool) {
 		return false
 	}
 	a.throttle--
+	if a.wait > 0 {
+		w.Header().Set("Retry-After", strconv.Itoa(int(a.wait/time.Second)))
+	}
 	return true
 }
 
@@ -64,8 +71,11 @@ func accessDenied(who awsPrincipal, action, resource string) *awsRefusal {
 // serveECR is ECR's API: AWS JSON 1.1.
 // https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_Operations.html
 func (a *AWS) serveECR(w http.ResponseWriter, request *http.Request, body []byte) {
-	const target = "AmazonEC2ContainerRegistry_V20150921."
-	action := strings.TrimPrefix(request.Header.Get("X-Amz-Target"), target)
+	_, action, _ := strings.Cut(request.Header.Get("X-Amz-Target"), ".")
+	service := "ecr"
+	if request.Host == ecrPublicAPI {
+		service = "ecr-public"
+	}
 	refuseWith := func(r *awsRefusal) {
 		code := r.code
 		if !strings.HasSuffix(code, "Exception") {
@@ -75,11 +85,11 @@ func (a *AWS) serveECR(w http.ResponseWriter, request *http.Request, body []byte
 		w.WriteHeader(http.StatusBadRequest)
 		_ = json.NewEncoder(w).Encode(map[string]string{"__type": code, "message": r.message})
 	}
-	if a.count(action) {
+	if a.count(w, action) {
 		refuseWith(&awsRefusal{"Throttling", "Rate exceeded"})
 		return
 	}
-	key, refusal := a.verify(request, body, "ecr")
+	key, refusal := a.verify(request, body, service)
 	if refusal != nil {
 		refuseWith(refusal)
 		return
@@ -105,9 +115,15 @@ func (a *AWS) serveECR(w http.ResponseWriter, request *http.Request, body []byte
 	} else if input.RepositoryName != "" {
 		resource = a.repositoryARN(input.RepositoryName)
 	}
-	if !key.who.may("ecr:"+action, resource) {
-		refuseWith(accessDenied(key.who, "ecr:"+action, resource))
-		return
+	needs := []string{service + ":" + action}
+	if service == "ecr-public" {
+		needs = append(needs, "sts:GetServiceBearerToken")
+	}
+	for _, need := range needs {
+		if !key.who.may(need, resource) {
+			refuseWith(accessDenied(key.who, need, resource))
+			return
+		}
 	}
 	answer, refusal := a.answerECR(action, key, input.RepositoryName, input.ImageManifest, len(input.ImageIDs))
 	if refusal != nil {
@@ -129,6 +145,10 @@ func (a *AWS) answerECR(action string, key *awsKey, repository, manifest string,
 		password, expires := a.newToken(key)
 		token := base64.StdEncoding.EncodeToString([]byte("AWS:" + password))
 		a.given = append(a.given, token)
+		if a.options.Host == ecrPublic {
+			a.AddUser("AWS", password, Pull("*"), Pull("*/*"))
+			return map[string]any{"authorizationData": map[string]any{"authorizationToken": token, "expiresAt": float64(expires.UnixMilli()) / 1000}}, nil
+		}
 		return map[string]any{"authorizationData": []any{map[string]any{
 			"authorizationToken": token, "expiresAt": float64(expires.UnixMilli()) / 1000, "proxyEndpoint": "https://" + a.options.Host,
 		}}}, nil
@@ -194,7 +214,7 @@ func (a *AWS) serveQuery(w http.ResponseWriter, request *http.Request, body []by
 		_, _ = fmt.Fprintf(w, `<ErrorResponse xmlns="%s"><Error><Type>Sender</Type><Code>%s</Code><Message>%s</Message></Error><RequestId>r-1</RequestId></ErrorResponse>`,
 			namespaces[service], known.code, message.String())
 	}
-	if a.count(action) {
+	if a.count(w, action) {
 		refuseWith(&awsRefusal{"Throttling", "Rate exceeded"})
 		return
 	}

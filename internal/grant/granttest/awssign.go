@@ -61,10 +61,20 @@ func (a *AWS) verify(request *http.Request, body []byte, service string) (*awsKe
 		return nil, &awsRefusal{"InvalidSignature", "Credential should be scoped to a valid region"}
 	}
 	signed := strings.Split(fields["SignedHeaders"], ";")
-	for _, must := range []string{"host", "x-amz-date"} {
+	musts := []string{"host"}
+	for name := range request.Header {
+		if name = strings.ToLower(name); strings.HasPrefix(name, "x-amz-") || name == "content-type" {
+			musts = append(musts, name)
+		}
+	}
+	for _, must := range musts {
 		if !slices.Contains(signed, must) {
 			return nil, &awsRefusal{"IncompleteSignature", "'" + must + "' must be a signed header"}
 		}
+	}
+	sum := sha256.Sum256(body)
+	if told := request.Header.Get("X-Amz-Content-Sha256"); told != "" && told != hex.EncodeToString(sum[:]) {
+		return nil, &awsRefusal{"InvalidSignature", "The value passed in the X-Amz-Content-SHA256 header does not match the body"}
 	}
 	if want := signature4(request, body, signed, key.secret, scope, stamp); subtle.ConstantTimeCompare([]byte(want), []byte(fields["Signature"])) != 1 {
 		return nil, &awsRefusal{"InvalidSignature", "The request signature we calculated does not match the signature you provided. Check your AWS Secret Access Key and signing method. Consult the service documentation for details."}
