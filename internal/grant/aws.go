@@ -40,6 +40,7 @@ type amazon struct {
 const (
 	awsAttempts   = 4
 	awsMaxBackoff = 2 * time.Second
+	awsMaxWait    = 5 * time.Second
 )
 
 // awsHosts are the hosts of the APIs that a registry's grants come from.
@@ -99,11 +100,39 @@ func (a *amazon) with(credentials aws.CredentialsProvider, hide ...secret.Text) 
 	return &other
 }
 
-func awsRetryer() aws.Retryer {
-	return retry.NewStandard(func(o *retry.StandardOptions) {
+// awsRetryer is the SDK's own, which waits as long as AWS asks for besides, and
+// asks no more where that is longer than an exchange has time for.
+type awsRetryer struct{ aws.RetryerV2 }
+
+func newAWSRetryer() aws.Retryer {
+	return awsRetryer{retry.NewStandard(func(o *retry.StandardOptions) {
 		o.MaxAttempts = awsAttempts
 		o.Backoff = retry.NewExponentialJitterBackoff(awsMaxBackoff)
-	})
+	})}
+}
+
+// IsErrorRetryable reports whether it is worth while to ask again.
+func (r awsRetryer) IsErrorRetryable(err error) bool {
+	return awsRetryAfter(err) <= awsMaxWait && r.RetryerV2.IsErrorRetryable(err)
+}
+
+// RetryDelay is how long to wait before that.
+func (r awsRetryer) RetryDelay(attempt int, err error) (time.Duration, error) {
+	delay, failed := r.RetryerV2.RetryDelay(attempt, err)
+	return max(delay, awsRetryAfter(err)), failed
+}
+
+// awsRetryAfter is the wait that AWS asks for; 0: none.
+func awsRetryAfter(err error) time.Duration {
+	answer, ok := errors.AsType[*smithyhttp.ResponseError](err)
+	if !ok || answer.Response == nil {
+		return 0
+	}
+	seconds, err := strconv.Atoi(answer.Response.Header.Get("Retry-After"))
+	if err != nil || seconds < 0 {
+		return 0
+	}
+	return time.Duration(min(seconds, int(time.Hour/time.Second))) * time.Second
 }
 
 func fipsState(on bool) aws.FIPSEndpointState {
@@ -122,20 +151,20 @@ func dualStackState(on bool) aws.DualStackEndpointState {
 
 func (a *amazon) ecr() *ecr.Client {
 	return ecr.New(ecr.Options{
-		Region: a.host.region, Credentials: a.credentials, HTTPClient: a.http, BaseEndpoint: a.ecrBase, Retryer: awsRetryer(),
+		Region: a.host.region, Credentials: a.credentials, HTTPClient: a.http, BaseEndpoint: a.ecrBase, Retryer: newAWSRetryer(),
 		EndpointOptions: ecr.EndpointResolverOptions{UseFIPSEndpoint: fipsState(a.host.fips), UseDualStackEndpoint: dualStackState(a.host.dualStack)},
 	})
 }
 
 func (a *amazon) sts() *sts.Client {
 	return sts.New(sts.Options{
-		Region: a.host.region, Credentials: a.credentials, HTTPClient: a.http, BaseEndpoint: a.stsBase, Retryer: awsRetryer(),
+		Region: a.host.region, Credentials: a.credentials, HTTPClient: a.http, BaseEndpoint: a.stsBase, Retryer: newAWSRetryer(),
 		EndpointOptions: sts.EndpointResolverOptions{UseFIPSEndpoint: fipsState(a.host.fips), UseDualStackEndpoint: dualStackState(a.host.dualStack)},
 	})
 }
 
 func (a *amazon) iam() *iam.Client {
-	return iam.New(iam.Options{Region: a.host.region, Credentials: a.credentials, HTTPClient: a.http, Retryer: awsRetryer()})
+	return iam.New(iam.Options{Region: a.host.region, Credentials: a.credentials, HTTPClient: a.http, Retryer: newAWSRetryer()})
 }
 
 // registryToken asks for what the registry takes, and until when it holds.
@@ -179,13 +208,10 @@ func (a *amazon) answer(err error) error {
 	message, _, _ = strings.Cut(message, "The Canonical String")
 	told.Message = oci.Clean(message, a.hide...)
 	if response, ok := errors.AsType[*smithyhttp.ResponseError](err); ok {
-		told.Status = response.HTTPStatusCode()
+		told.Status, told.RetryAfter = response.HTTPStatusCode(), awsRetryAfter(err)
 		if response.Response != nil {
 			if request := response.Response.Request; request != nil {
 				told.Host = request.URL.Host
-			}
-			if n, err := strconv.Atoi(response.Response.Header.Get("Retry-After")); err == nil && n > 0 {
-				told.RetryAfter = min(time.Duration(n)*time.Second, time.Hour)
 			}
 		}
 	}

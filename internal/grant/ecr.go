@@ -158,7 +158,7 @@ func (e awsECR) way(ctx context.Context, m Material, h ecrHost) (*amazon, error)
 }
 
 func (e awsECR) Issue(ctx context.Context, request Request) (Grant, error) {
-	h, err := e.hostOf(request.Image, request.Material)
+	h, err := ecrHostOf(request.Image, request.Material, nameAWSECR)
 	if err != nil {
 		return Grant{}, err
 	}
@@ -169,7 +169,7 @@ func (e awsECR) Issue(ctx context.Context, request Request) (Grant, error) {
 	user := request.Material.Config[fieldAccessKeyID]
 	begin := e.exchange.now()
 	if h.public {
-		return e.issuePublic(ctx, a, request, user)
+		return e.exchange.issueECRPublic(ctx, a, request, user)
 	}
 	session, ends, narrow, err := e.session(ctx, a, request.Material, request.Image)
 	if err != nil {
@@ -187,17 +187,24 @@ func (e awsECR) Issue(ctx context.Context, request Request) (Grant, error) {
 	return grant, nil
 }
 
-// hostOf reads the registry out of an image's name.
-func (awsECR) hostOf(ref image.Reference, m Material) (ecrHost, error) {
+// ecrHostOf reads the registry out of an image's name, and holds it against the
+// region of a credential of that kind.
+func ecrHostOf(ref image.Reference, m Material, kind string) (ecrHost, error) {
 	h, ok := parseECRHost(ref.Host())
 	if !ok {
-		return ecrHost{}, notECR(ref, nameAWSECR)
+		return ecrHost{}, notECR(ref, kind)
 	}
+	return h, checkRegion(h, ref.String(), m)
+}
+
+// checkRegion holds a registry, or an image there, against a credential's
+// region. ECR Public is the same from everywhere.
+func checkRegion(h ecrHost, name string, m Material) error {
 	if region := m.Config[fieldRegion]; region != "" && region != h.region && !h.public {
-		return ecrHost{}, fault.InvalidField(fieldRegion, "region_differs", "%s is in the region %s, and the credential is for %s", ref, h.region, region).
+		return fault.InvalidField(fieldRegion, "region_differs", "%s is in the region %s, and the credential is for %s", name, h.region, region).
 			WithHint("Leave the credential's region empty, or narrow its pattern.")
 	}
-	return h, nil
+	return nil
 }
 
 func notECR(ref image.Reference, kind string) error {
@@ -205,10 +212,10 @@ func notECR(ref image.Reference, kind string) error {
 		WithHint("ECR's hosts are written as 123456789012.dkr.ecr.us-east-1.amazonaws.com. Use a credential of another kind for this image.")
 }
 
-// issuePublic is for ECR Public, which has a token service of the usual sort
+// issueECRPublic is for ECR Public, which has a token service of the usual sort
 // behind AWS's own.
-func (e awsECR) issuePublic(ctx context.Context, a *amazon, request Request, user string) (Grant, error) {
-	client := ecrpublic.New(ecrpublic.Options{Region: ecrPublicRegion, Credentials: a.credentials, HTTPClient: a.http, Retryer: awsRetryer()})
+func (x exchange) issueECRPublic(ctx context.Context, a *amazon, request Request, user string) (Grant, error) {
+	client := ecrpublic.New(ecrpublic.Options{Region: ecrPublicRegion, Credentials: a.credentials, HTTPClient: a.http, Retryer: newAWSRetryer()})
 	answer, err := client.GetAuthorizationToken(ctx, &ecrpublic.GetAuthorizationTokenInput{})
 	if err != nil {
 		return Grant{}, a.fault(err, request.Image, user)
@@ -220,7 +227,7 @@ func (e awsECR) issuePublic(ctx context.Context, a *amazon, request Request, use
 	if err != nil {
 		return Grant{}, err
 	}
-	return e.exchange.issue(ctx, request, login{user: ecrUser, secret: password, basicHint: "ECR Public itself has a token service: check what answers in its place."})
+	return x.issue(ctx, request, login{user: ecrUser, secret: password, basicHint: "ECR Public itself has a token service: check what answers in its place."})
 }
 
 // sessionLife is how long a session, and with it the grant, holds: the shortest

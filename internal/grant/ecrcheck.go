@@ -1,6 +1,7 @@
 package grant
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -38,6 +39,10 @@ func (e awsECR) Check(ctx context.Context, request CheckRequest, checkup *Checku
 	}
 	for _, host := range hosts {
 		h, _ := parseECRHost(host)
+		if err := checkRegion(h, host, request.Material); err != nil {
+			checkup.Failed(AskSecret, err)
+			return
+		}
 		a, err := e.way(ctx, request.Material, h)
 		if err != nil {
 			checkup.Failed(AskSecret, err)
@@ -105,6 +110,9 @@ func (e awsECR) checkHost(ctx context.Context, a *amazon, host string, request C
 		}
 	}
 	repositories := checkRepositories(ctx, own, host, request.Patterns, checkup)
+	if ref := request.Image; !ref.IsZero() && ref.Host() == host && !slices.Contains(repositories, ref.Repository()) {
+		repositories = slices.Insert(repositories, 0, ref.Repository())
+	}
 	checkRights(ctx, own, host, repositories, request.Patterns, checkup)
 	return true
 }
@@ -191,10 +199,14 @@ func checkRepositories(ctx context.Context, a *amazon, host string, patterns []i
 	return covered
 }
 
-// coveredBy reports whether a pattern covers a repository.
+// coveredBy reports whether a pattern covers a repository: some tag of it, where
+// the pattern names tags.
 func coveredBy(patterns []image.Pattern, host, repository string) bool {
 	ref, err := image.ParseReference(host + "/" + repository)
-	return err == nil && slices.ContainsFunc(patterns, func(p image.Pattern) bool { return p.Match(ref) })
+	return err == nil && slices.ContainsFunc(patterns, func(p image.Pattern) bool {
+		anyTag, err := image.ParsePattern(p.Host() + "/" + p.Path())
+		return err == nil && anyTag.Match(ref)
+	})
 }
 
 // literalRepositories are those of a host that patterns name without a wildcard.
@@ -223,29 +235,71 @@ func checkRights(ctx context.Context, a *amazon, host string, repositories []str
 		return
 	}
 	var may []string
+	var doubt error
+	clean := 0 // repositories that nothing more may be done with
 	for _, repository := range repositories[:min(len(repositories), probesMost)] {
-		_, err := a.ecr().PutImage(ctx, &ecr.PutImageInput{
-			RegistryId: account(a), RepositoryName: &repository, ImageManifest: aws.String("{}"), ImageTag: aws.String("fairlead-check"),
-		})
-		if err == nil || isAWSCode(err, "InvalidParameter", "ImageDigestDoesNotMatch", "UnsupportedImageType") {
-			may = append(may, "push")
-		}
-		answer, err := a.ecr().BatchDeleteImage(ctx, &ecr.BatchDeleteImageInput{
-			RegistryId: account(a), RepositoryName: &repository, ImageIds: []ecrtypes.ImageIdentifier{{ImageDigest: &noImage}},
-		})
-		if err == nil && len(answer.Failures) > 0 {
-			may = append(may, "delete")
+		var failed error
+		for _, right := range []struct {
+			name string
+			try  func(context.Context, *amazon, string) (bool, error)
+		}{{"push", tryPush}, {"delete", tryDelete}} {
+			has, err := right.try(ctx, a, repository)
+			if has {
+				may = append(may, right.name)
+			}
+			failed = cmp.Or(failed, err)
 		}
 		if len(may) > 0 {
 			break
 		}
+		if failed != nil {
+			doubt = failed
+			continue
+		}
+		clean++
 	}
-	if len(may) == 0 {
+	switch {
+	case len(may) > 0:
+		warnMayMore(checkup, may, indented(pullPolicy(a.host, policyRepositories(host, patterns)...)),
+			"Give its user or role this policy instead.")
+	case clean == 0:
+		f := a.fault(doubt, image.Reference{}, "")
+		checkup.Unknown(AskRights, "Whether it may do more than read could not be tried: "+f.Message, f.Hint)
+	default:
 		checkup.Passed(AskRights, "It may read and do no more")
-		return
 	}
-	warnMayMore(checkup, may, indented(pullPolicy(a.host, policyRepositories(host, patterns)...)),
-		"Give its user or role this policy instead.")
+}
+
+// tryPush asks to store a manifest that is none, under a digest that no manifest
+// has: AWS denies it, or may only find fault with it.
+func tryPush(ctx context.Context, a *amazon, repository string) (bool, error) {
+	_, err := a.ecr().PutImage(ctx, &ecr.PutImageInput{
+		RegistryId: account(a), RepositoryName: &repository, ImageManifest: aws.String("{}"), ImageDigest: &noImage,
+	})
+	return isAllowed(err, "InvalidParameter", "ImageDigestDoesNotMatch", "UnsupportedImageType")
+}
+
+// tryDelete asks to delete what nobody has.
+func tryDelete(ctx context.Context, a *amazon, repository string) (bool, error) {
+	_, err := a.ecr().BatchDeleteImage(ctx, &ecr.BatchDeleteImageInput{
+		RegistryId: account(a), RepositoryName: &repository, ImageIds: []ecrtypes.ImageIdentifier{{ImageDigest: &noImage}},
+	})
+	return isAllowed(err)
+}
+
+// isAllowed reads from an answer whether AWS allows an action: it does where it
+// carried the request out or found the given faults with it, and does not where
+// it says so. Any other answer, of a missing repository too, tells neither and is
+// returned.
+func isAllowed(err error, faults ...string) (bool, error) {
+	switch {
+	case err == nil || isAWSCode(err, faults...):
+		return true, nil
+	case isAWSCode(err, "AccessDenied"):
+		return false, nil
+	default:
+		return false, err
+	}
 }
 
 func account(a *amazon) *string {

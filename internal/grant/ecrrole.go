@@ -18,6 +18,7 @@ import (
 	"github.com/aws/smithy-go/logging"
 	"golang.org/x/sync/singleflight"
 
+	"fairlead.dev/fairlead/internal/diagnosis"
 	"fairlead.dev/fairlead/internal/fault"
 	"fairlead.dev/fairlead/internal/image"
 	"fairlead.dev/fairlead/internal/oci"
@@ -73,8 +74,8 @@ func (r awsECRRole) Normalise(in Material) (Material, []string, error) {
 const roleLife = 10 * time.Minute
 
 func (r awsECRRole) Issue(_ context.Context, request Request) (Grant, error) {
-	if _, ok := parseECRHost(request.Image.Host()); !ok {
-		return Grant{}, notECR(request.Image, nameAWSECRRole)
+	if _, err := ecrHostOf(request.Image, request.Material, nameAWSECRRole); err != nil {
+		return Grant{}, err
 	}
 	grant := newGrant(request.Image, oci.Anonymous, r.exchange.now(), roleLife)
 	grant.Role = &Role{Kind: nameAWSECRRole, Region: request.Material.Config[fieldRegion], Name: request.Material.Config[fieldRoleName]}
@@ -91,6 +92,10 @@ func (awsECRRole) Check(_ context.Context, request CheckRequest, checkup *Checku
 	var documents []string
 	for _, host := range ecrHosts(request) {
 		h, _ := parseECRHost(host)
+		if err := checkRegion(h, host, request.Material); err != nil {
+			checkup.Failed(AskSecret, err)
+			return
+		}
 		documents = append(documents, indented(pullPolicy(h, policyRepositories(host, request.Patterns)...)))
 	}
 	checkup.Step(Step{
@@ -144,7 +149,7 @@ func (i *RoleIssuer) Issue(ctx context.Context, role Role, ref image.Reference) 
 		return Grant{}, notECR(ref, nameAWSECRRole)
 	}
 	key := roleKey{host: ref.Host(), region: h.region, role: role.Name}
-	if role.Name != "" {
+	if role.Name != "" || h.public {
 		key.repository = ref.Repository() // where it is assumed, it is narrowed
 	}
 	i.mu.Lock()
@@ -154,17 +159,25 @@ func (i *RoleIssuer) Issue(ctx context.Context, role Role, ref image.Reference) 
 		known.Repository = ref.Repository()
 		return known, nil
 	}
-	result, err, _ := i.flights.Do(key.host+" "+key.role+" "+key.repository, func() (any, error) {
+	// The flight is everybody's who waits for it: it does not end with the one
+	// who happened to begin it, and nobody has to wait for its end.
+	flight := i.flights.DoChan(key.host+" "+key.role+" "+key.repository, func() (any, error) {
 		grant, err := i.issue(context.WithoutCancel(ctx), h, role, ref)
 		if err == nil {
 			i.keep(key, grant)
 		}
 		return grant, err
 	})
-	if err != nil {
-		return Grant{}, err
+	var result singleflight.Result
+	select {
+	case result = <-flight:
+	case <-ctx.Done():
+		return Grant{}, diagnosis.Of(ctx.Err(), diagnosis.Subject{Service: diagnosis.AWS, Image: ref})
 	}
-	grant := result.(Grant) //nolint:forcetypeassert // the flight returns nothing else
+	if result.Err != nil {
+		return Grant{}, result.Err
+	}
+	grant := result.Val.(Grant) //nolint:forcetypeassert // the flight returns nothing else
 	grant.Repository = ref.Repository()
 	return grant, nil
 }
@@ -205,9 +218,16 @@ func (i *RoleIssuer) issue(ctx context.Context, h ecrHost, role Role, ref image.
 			return Grant{}, err
 		}
 	}
+	who := cmp.Or(role.Name, "this worker's role")
+	if h.public {
+		x := exchange{ways: &ways{base: i.transport}, now: i.now}
+		grant, err := x.issueECRPublic(ctx, a, Request{Image: ref}, who)
+		grant.Kind = nameAWSECRRole
+		return grant, err
+	}
 	password, expires, err := a.registryToken(ctx)
 	if err != nil {
-		return Grant{}, a.fault(err, ref, cmp.Or(role.Name, "this worker's role"))
+		return Grant{}, a.fault(err, ref, who)
 	}
 	if !ends.IsZero() && ends.Before(expires) {
 		expires = ends

@@ -52,8 +52,11 @@ func (e awsECR) Renew(ctx context.Context, material Material) (Material, error) 
 	}
 }
 
-// Retire has IAM delete the old access key.
+// Retire has IAM delete the old access key, unless that is the fresh one too.
 func (e awsECR) Retire(ctx context.Context, old, fresh Material) error {
+	if old.Config[fieldAccessKeyID] == fresh.Config[fieldAccessKeyID] {
+		return nil // the same key, whose secret was entered again
+	}
 	a, err := e.identity(ctx, fresh)
 	if err != nil {
 		return err
