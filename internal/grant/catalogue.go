@@ -10,6 +10,7 @@ import (
 	"fairlead.dev/fairlead/internal/fault"
 	"fairlead.dev/fairlead/internal/image"
 	"fairlead.dev/fairlead/internal/oci"
+	"fairlead.dev/fairlead/internal/secret"
 )
 
 // Catalogue holds every kind of registry credential that there is. It is made
@@ -27,6 +28,15 @@ type Config struct {
 	Transport *oci.Transport   // required: every call goes through it
 	Now       func() time.Time // time.Now if nil
 	Logger    *slog.Logger     // one line per exchange at debug level; none if nil
+
+	// IdentityToken is a token of an OpenID Connect provider that says who this
+	// server is, for an audience: what keyless credentials are traded for. It is
+	// the operator's to give, since what an organisation's admin enters must
+	// read no file of the server. Whoever trusts it trusts every admin of this
+	// server: it tells no organisations apart. The error is a fault. It is called
+	// concurrently. Nil: the server has no identity, and keyless credentials fail
+	// with a sentence that says so.
+	IdentityToken func(ctx context.Context, audience string) (secret.Text, error)
 }
 
 // NewCatalogue lists the kinds. A further kind is a file of its own and a line
@@ -45,7 +55,7 @@ func NewCatalogue(config Config) *Catalogue {
 		dockerHub{x},
 		awsECR{exchange: x, unnarrowed: new(refusals)},
 		awsECRRole{x},
-		gcp{exchange: x, tokens: new(googleTokens)},
+		gcp{exchange: x, tokens: new(googleTokens), identity: config.IdentityToken},
 		azure{exchange: x, sessions: new(azureSessions)},
 		jfrog{x},
 	)

@@ -12,10 +12,12 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 
-	"fairlead.dev/fairlead/internal/diagnosis"
+	"fairlead.dev/fairlead/internal/fault"
 	"fairlead.dev/fairlead/internal/image"
 	"fairlead.dev/fairlead/internal/oci"
+	"fairlead.dev/fairlead/internal/secret"
 )
 
 // Hosts of Google's APIs that a check asks.
@@ -24,89 +26,58 @@ const (
 	metadataAPI = "www.googleapis.com"
 )
 
+// Bounds of a check.
+const (
+	artifactMost     = 10 // repositories whose images are listed
+	artifactPages    = 5  // of one list
+	artifactPageSize = "1000"
+)
+
 // Check asks Google what the service account is good for.
 func (g gcp) Check(ctx context.Context, request CheckRequest, checkup *Checkup) {
-	email := request.Material.Config[fieldClientEmail]
-	access, err := g.access(ctx, request.Material, request.Image)
+	// A token that is known would tell nothing of a key disabled since.
+	access, err := g.trade(ctx, request.Material, request.Image)
 	if err != nil {
 		checkup.Failed(AskSecret, err)
 		return
 	}
-	checkup.Report().Identity = email
-	checkup.Passed(AskSecret, "Google accepts the key of "+email)
+	checkup.Report().Identity = access.email
+	if request.Material.Config[fieldProvider] != "" {
+		checkup.Passed(AskSecret, "Google lets this server's identity act as "+access.email)
+	} else {
+		checkup.Passed(AskSecret, "Google accepts the key of "+access.email)
+	}
 	checkup.Passed(AskNarrow, "Each grant is asked for one repository, and for pulling alone")
 	transport, err := g.exchange.ways.of(request.Material)
 	if err != nil {
 		checkup.Failed(AskRepositories, err)
 		return
 	}
-	api := googleAPI{http: &http.Client{Transport: transport.Services(artifactAPI, metadataAPI), CheckRedirect: noRedirects}, access: access}
-	repositories := artifactRepositories(request)
-	g.repositories(ctx, api, request, repositories, checkup)
-	g.rights(ctx, api, repositories, email, checkup)
-	g.age(ctx, api, request.Material, checkup)
+	check := googleCheck{
+		request: request, access: access, checkup: checkup, now: g.exchange.now,
+		http: googleClient(transport, []secret.Text{access.token}, artifactAPI, metadataAPI),
+	}
+	repositories := check.repositories(ctx)
+	check.rights(ctx, repositories)
+	check.expiry(ctx)
 	checkImage(ctx, g, request, g.exchange, checkup)
 }
 
-// artifactRepository is a repository of Artifact Registry, which holds any number
-// of images.
-type artifactRepository struct{ host, project, location, name string }
-
-func (r artifactRepository) resource() string {
-	return "projects/" + r.project + "/locations/" + r.location + "/repositories/" + r.name
+// googleCheck asks Google's APIs as a service account.
+type googleCheck struct {
+	request CheckRequest
+	access  googleAccess
+	checkup *Checkup
+	now     func() time.Time
+	http    *http.Client
 }
 
-// prefix is what the names of its images begin with.
-func (r artifactRepository) prefix() string {
-	if _, legacy := legacyLocations[r.host]; legacy {
-		return r.project
-	}
-	return r.project + "/" + r.name
-}
-
-// legacyLocations are where the repositories of Container Registry's hosts are.
-// https://cloud.google.com/artifact-registry/docs/transition/setup-gcr-repo
-var legacyLocations = map[string]string{"gcr.io": "us", "us.gcr.io": "us", "eu.gcr.io": "europe", "asia.gcr.io": "asia"}
-
-// artifactRepositories are those that patterns or the image name, at most a few.
-func artifactRepositories(request CheckRequest) []artifactRepository {
-	var all []artifactRepository
-	add := func(host, path string) {
-		parts := strings.Split(path, "/")
-		if !isGoogleHost(host) || strings.ContainsAny(parts[0], "*?") || len(all) >= probesMost {
-			return
-		}
-		r := artifactRepository{host: host, project: parts[0]}
-		location, modern := strings.CutSuffix(host, "-docker.pkg.dev")
-		switch {
-		case modern && len(parts) > 1 && !strings.ContainsAny(parts[1], "*?"):
-			r.location, r.name = location, parts[1]
-		case !modern && legacyLocations[host] != "":
-			r.location, r.name = legacyLocations[host], host
-		default:
-			return
-		}
-		if !slices.Contains(all, r) {
-			all = append(all, r)
-		}
-	}
-	if !request.Image.IsZero() {
-		add(request.Image.Host(), request.Image.Repository())
-	}
-	for _, pattern := range request.Patterns {
-		add(pattern.Host(), pattern.Path())
-	}
-	return all
-}
-
-// googleAPI asks Google's APIs as the service account.
-type googleAPI struct {
-	http   *http.Client
-	access googleAccess
+func (c googleCheck) fault(err error) *fault.Error {
+	return googleFault(err, c.request.Material, image.Reference{})
 }
 
 // call sends a request and reads the answer's JSON into out.
-func (a googleAPI) call(ctx context.Context, method, address string, in, out any) error {
+func (c googleCheck) call(ctx context.Context, method, host, path string, query url.Values, in, out any) error {
 	var body io.Reader = http.NoBody
 	if in != nil {
 		text, err := json.Marshal(in)
@@ -115,139 +86,253 @@ func (a googleAPI) call(ctx context.Context, method, address string, in, out any
 		}
 		body = bytes.NewReader(text)
 	}
-	request, err := http.NewRequestWithContext(ctx, method, address, body)
+	address := url.URL{Scheme: "https", Host: host, Path: path, RawQuery: query.Encode()}
+	request, err := http.NewRequestWithContext(ctx, method, address.String(), body)
 	if err != nil {
 		return fmt.Errorf("making a request: %w", err)
 	}
 	request.Header.Set("Content-Type", "application/json")
-	if strings.HasPrefix(address, "https://"+artifactAPI+"/") { // the other is public
-		oci.Bearer(a.access.token).Apply(request)
+	if host == artifactAPI { // the other is everybody's
+		oci.Bearer(c.access.token).Apply(request)
 	}
-	response, err := a.http.Do(request)
+	response, err := c.http.Do(request)
 	if err != nil {
-		return oci.RedactError(err)
+		return err
 	}
 	defer func() { _ = response.Body.Close() }() // only read
 	const most = 4 << 20
-	text, err := io.ReadAll(io.LimitReader(response.Body, most))
-	if err != nil {
-		return fmt.Errorf("reading an answer: %w", err)
+	if err := json.NewDecoder(io.LimitReader(response.Body, most)).Decode(out); err != nil {
+		return fault.New(fault.Unavailable, "answer_unreadable", "%s gave an answer that cannot be read", host).WithHint("Try again later.")
 	}
-	if response.StatusCode != http.StatusOK {
-		return googleAnswer(response, text, a.access.token)
-	}
-	return json.Unmarshal(text, out)
+	return nil
 }
 
-// repositories lists the images of the repositories that patterns name.
-func (g gcp) repositories(ctx context.Context, api googleAPI, request CheckRequest, repositories []artifactRepository, checkup *Checkup) {
-	if len(repositories) == 0 {
-		checkup.Unknown(AskRepositories, "No pattern names a repository in full, so none was listed", "Write patterns as LOCATION-docker.pkg.dev/PROJECT/REPOSITORY/*.")
-		return
+// list asks for the pages of a list, and gives each to add.
+func list[Page any](ctx context.Context, c googleCheck, path string, add func(Page) (next string)) error {
+	query := url.Values{"pageSize": {artifactPageSize}}
+	for range artifactPages {
+		var page Page
+		if err := c.call(ctx, http.MethodGet, artifactAPI, path, query, nil, &page); err != nil {
+			return err
+		}
+		next := add(page)
+		if next == "" {
+			return nil
+		}
+		query.Set("pageToken", next)
 	}
+	return nil
+}
+
+// repositories lists the images that patterns cover, and returns the
+// repositories that patterns name or that were found.
+func (c googleCheck) repositories(ctx context.Context) []artifactRepository {
+	named := artifactRepositories(c.request)
+	if len(named) == 0 {
+		c.checkup.Unknown(AskRepositories, "No pattern names a project in full, so there is none to list", "Write patterns as LOCATION-docker.pkg.dev/PROJECT/REPOSITORY/*.")
+		return nil
+	}
+	repositories, doubt := c.expand(ctx, named)
 	var found []string
-	for _, r := range repositories {
-		var packages struct {
-			Packages []struct {
-				Name string `json:"name"`
-			} `json:"packages"`
-		}
-		err := api.call(ctx, http.MethodGet, "https://"+artifactAPI+"/v1/"+r.resource()+"/packages?pageSize=1000", nil, &packages)
+	listed := 0
+	for _, r := range repositories[:min(len(repositories), artifactMost)] {
+		images, err := c.images(ctx, r)
 		if err != nil {
-			f := diagnosis.Of(err, diagnosis.Subject{Service: diagnosis.Google, Image: request.Image, User: api.access.email})
-			checkup.Unknown(AskRepositories, "The images of "+r.resource()+" could not be listed: "+f.Message, f.Hint)
-			return
+			doubt = c.fault(err)
+			continue
 		}
-		for _, p := range packages.Packages {
-			name, err := url.PathUnescape(p.Name[strings.LastIndexByte(p.Name, '/')+1:])
-			if err == nil && coveredBy(request.Patterns, r.host, r.prefix()+"/"+name) {
-				found = append(found, r.host+"/"+r.prefix()+"/"+name)
-			}
-		}
+		listed++
+		found = append(found, images...)
 	}
 	slices.Sort(found)
-	report := checkup.Report()
-	report.Listed = true
+	found = slices.Compact(found)
+	report := c.checkup.Report()
+	report.Listed = listed > 0
 	report.Repositories = found[:min(len(found), MostRepositories)]
-	checkup.Passed(AskRepositories, fmt.Sprintf("It lists %s that a pattern covers", counted(len(found), "image", "images")))
+	switch {
+	case listed == 0 && doubt != nil:
+		c.checkup.Unknown(AskRepositories, "Google does not list what it can read: "+doubt.Message, doubt.Hint)
+	case len(found) == 0:
+		c.checkup.Warn(AskRepositories, "nothing_readable", "Of the images that it lists, a pattern covers none",
+			"Check the patterns: the location, the project and the repository.", "")
+	default:
+		c.checkup.Passed(AskRepositories, fmt.Sprintf("It lists %s of %s that a pattern covers",
+			counted(len(found), "image", "images"), counted(listed, "repository", "repositories")))
+	}
+	return repositories
 }
 
-// What is tried: https://cloud.google.com/artifact-registry/docs/access-control
+// expand puts the repositories that a project has in place of a pattern for all
+// of them. The fault is why a project's were not listed.
+func (c googleCheck) expand(ctx context.Context, named []artifactRepository) (all []artifactRepository, doubt *fault.Error) {
+	type page struct {
+		Repositories []struct {
+			Name   string `json:"name"`
+			Format string `json:"format"`
+		} `json:"repositories"`
+		Next string `json:"nextPageToken"`
+	}
+	add := func(r artifactRepository) {
+		if !slices.Contains(all, r) {
+			all = append(all, r)
+		}
+	}
+	for _, r := range named {
+		if r.name != "" {
+			add(r)
+			continue
+		}
+		err := list(ctx, c, "/v1/"+r.place()+"/repositories", func(p page) string {
+			for _, found := range p.Repositories {
+				if found.Format == "DOCKER" {
+					r.name = found.Name[strings.LastIndexByte(found.Name, '/')+1:]
+					add(r)
+				}
+			}
+			return p.Next
+		})
+		if err != nil {
+			doubt = c.fault(err)
+		}
+	}
+	return all, doubt
+}
+
+// images are the images of a repository that a pattern covers.
+func (c googleCheck) images(ctx context.Context, r artifactRepository) ([]string, error) {
+	type page struct {
+		Packages []struct {
+			Name string `json:"name"`
+		} `json:"packages"`
+		Next string `json:"nextPageToken"`
+	}
+	var found []string
+	err := list(ctx, c, "/v1/"+r.resource()+"/packages", func(p page) string {
+		for _, item := range p.Packages {
+			name, err := url.PathUnescape(item.Name[strings.LastIndexByte(item.Name, '/')+1:])
+			if err != nil {
+				continue
+			}
+			if _, path, _ := strings.Cut(r.image(name), "/"); coveredBy(c.request.Patterns, r.host, path) {
+				found = append(found, r.image(name))
+			}
+		}
+		return p.Next
+	})
+	return found, err
+}
+
+// What is tried. https://cloud.google.com/artifact-registry/docs/access-control
 const (
 	permissionRead   = "artifactregistry.repositories.downloadArtifacts"
 	permissionPush   = "artifactregistry.repositories.uploadArtifacts"
 	permissionDelete = "artifactregistry.repositories.deleteArtifacts"
 )
 
-// rights asks Google itself which permissions the account has.
-func (g gcp) rights(ctx context.Context, api googleAPI, repositories []artifactRepository, email string, checkup *Checkup) {
-	if len(repositories) == 0 {
-		checkup.Unknown(AskRights, "There is no repository to ask about", "")
-		return
-	}
-	for _, r := range repositories {
+// rights asks Google itself which permissions the account has on a few
+// repositories.
+func (c googleCheck) rights(ctx context.Context, repositories []artifactRepository) {
+	var doubt *fault.Error
+	asked := 0
+	for _, r := range repositories[:min(len(repositories), probesMost)] {
 		var held struct {
 			Permissions []string `json:"permissions"`
 		}
-		err := api.call(ctx, http.MethodPost, "https://"+artifactAPI+"/v1/"+r.resource()+":testIamPermissions",
+		err := c.call(ctx, http.MethodPost, artifactAPI, "/v1/"+r.resource()+":testIamPermissions", nil,
 			map[string][]string{"permissions": {permissionRead, permissionPush, permissionDelete}}, &held)
 		if err != nil {
-			f := diagnosis.Of(err, diagnosis.Subject{Service: diagnosis.Google, Image: image.Reference{}, User: email})
-			checkup.Unknown(AskRights, "Google did not tell what the account may do with "+r.resource()+": "+f.Message, f.Hint)
-			return
+			doubt = c.fault(err)
+			continue
 		}
-		reader := fmt.Sprintf("gcloud artifacts repositories add-iam-policy-binding %s --project=%s --location=%s \\\n  --member=serviceAccount:%s --role=roles/artifactregistry.reader", r.name, r.project, r.location, email)
-		if !slices.Contains(held.Permissions, permissionRead) {
-			checkup.Step(Step{
-				Question: AskRights, Result: Failed, Code: "access_denied",
-				Sentence: email + " may not read " + r.resource() + ", or it does not exist", Hint: "Give it the role Artifact Registry Reader.", Policy: reader,
-			})
-			return
-		}
-		var may []string
-		if slices.Contains(held.Permissions, permissionPush) {
-			may = append(may, "push")
-		}
-		if slices.Contains(held.Permissions, permissionDelete) {
-			may = append(may, "delete")
-		}
-		if len(may) > 0 {
-			writer := strings.NewReplacer("add-iam", "remove-iam", "artifactregistry.reader", "artifactregistry.writer").Replace(reader)
-			warnMayMore(checkup, may, reader+"\n"+writer, "Give the account the role Artifact Registry Reader in place of the one that it has, there or on the project.")
+		asked++
+		if !c.right(r, held.Permissions) {
 			return
 		}
 	}
-	checkup.Passed(AskRights, "It may read and do no more")
+	switch {
+	case asked > 0:
+		c.checkup.Passed(AskRights, "It may read and do no more")
+	case doubt != nil:
+		c.checkup.Unknown(AskRights, "Google does not tell what it may do: "+doubt.Message, doubt.Hint)
+	default:
+		c.checkup.Unknown(AskRights, "There is no repository to ask about", "Name one in a pattern, or check with --image.")
+	}
 }
 
-// neverEnds is the year in which Google's certificates for keys end that have no
+// right tells what is wrong with the permissions on a repository, and reports
+// whether nothing is.
+func (c googleCheck) right(r artifactRepository, held []string) bool {
+	email := c.access.email
+	reader := r.binding("add", email, "reader")
+	if !slices.Contains(held, permissionRead) {
+		c.checkup.Step(Step{
+			Question: AskRights, Result: Failed, Code: "access_denied",
+			Sentence: email + " may not read " + r.resource() + ", or it does not exist",
+			Hint:     "Give it the role Artifact Registry Reader there, and check the spelling of the name.", Policy: reader,
+		})
+		return false
+	}
+	// Of the ready-made roles, those that may push and not delete, and both.
+	// https://cloud.google.com/artifact-registry/docs/access-control#roles
+	var may []string
+	role := "writer"
+	if slices.Contains(held, permissionPush) {
+		may = append(may, "push")
+	}
+	if slices.Contains(held, permissionDelete) {
+		may, role = append(may, "delete"), "repoAdmin"
+	}
+	if len(may) == 0 {
+		return true
+	}
+	warnMayMore(c.checkup, may, reader+"\n"+r.binding("remove", email, role),
+		"Give the account the role Artifact Registry Reader in place of the one that it has there; it may have that one on the whole project.")
+	return false
+}
+
+// neverEnds is the year in which Google's certificates of keys end that have no
 // end of their own.
 const neverEnds = 9999
 
-// age reads the key's certificate, which Google shows everybody.
-func (g gcp) age(ctx context.Context, api googleAPI, m Material, checkup *Checkup) {
+// expiry reads the key's certificate, which Google shows everybody.
+func (c googleCheck) expiry(ctx context.Context) {
+	if c.request.Material.Config[fieldProvider] != "" {
+		c.checkup.Passed(AskExpiry, "It has no secret that could end")
+		return
+	}
 	var certificates map[string]string
-	err := api.call(ctx, http.MethodGet, "https://"+metadataAPI+"/service_accounts/v1/metadata/x509/"+url.PathEscape(m.Config[fieldClientEmail]), nil, &certificates)
-	block, _ := pem.Decode([]byte(certificates[m.Config[fieldPrivateKeyID]]))
-	if err != nil || block == nil {
-		checkup.Unknown(AskExpiry, "Google did not tell how old the key is", "Give the day with --expires, to be warned before it.")
+	err := c.call(ctx, http.MethodGet, metadataAPI, "/service_accounts/v1/metadata/x509/"+c.access.email, nil, nil, &certificates)
+	if err != nil {
+		f := c.fault(err)
+		c.checkup.Unknown(AskExpiry, "Google does not tell how old the key is: "+f.Message, f.Hint)
+		return
+	}
+	block, _ := pem.Decode([]byte(certificates[c.request.Material.Config[fieldKeyID]]))
+	if block == nil {
+		c.untoldAge()
 		return
 	}
 	certificate, err := x509.ParseCertificate(block.Bytes)
 	if err != nil {
-		checkup.Unknown(AskExpiry, "Google did not tell how old the key is", "")
+		c.untoldAge()
 		return
 	}
-	report, now := checkup.Report(), g.exchange.now()
+	report := c.checkup.Report()
 	report.CreatedAt = certificate.NotBefore
-	if certificate.NotAfter.Year() < neverEnds {
-		report.ExpiresAt = certificate.NotAfter
-		if certificate.NotAfter.Sub(now) < endSoon {
-			checkup.Warn(AskExpiry, "expires_soon", "The key ends "+certificate.NotAfter.Format("2006-01-02"), "Make another and give it with `fairlead registry rotate NAME`.", "")
-			return
-		}
-		checkup.Passed(AskExpiry, "The key ends "+certificate.NotAfter.Format("2006-01-02"))
+	if certificate.NotAfter.Year() >= neverEnds {
+		tellAge(c.checkup, c.now(), certificate.NotBefore, "key",
+			"Better than a new key is none: a keyless credential trades this server's own identity. Or make another key, give it with `fairlead registry rotate NAME`, then delete this one.")
 		return
 	}
-	tellAge(checkup, now, certificate.NotBefore, "key", "Make another and give it with `fairlead registry rotate NAME`, then delete this one.")
+	report.ExpiresAt = certificate.NotAfter
+	sentence := "The key ends " + certificate.NotAfter.UTC().Format(time.DateOnly)
+	if certificate.NotAfter.Sub(c.now()) < endSoon {
+		c.checkup.Warn(AskExpiry, "expires_soon", sentence, "Make another and give it with `fairlead registry rotate NAME`.", "")
+		return
+	}
+	c.checkup.Passed(AskExpiry, sentence)
+}
+
+func (c googleCheck) untoldAge() {
+	c.checkup.Unknown(AskExpiry, "Google does not tell how old the key is", "Give the day with --expires, to be warned before it.")
 }
