@@ -49,12 +49,12 @@ func (a azure) repositories(ctx context.Context, request CheckRequest, host stri
 	if err != nil {
 		return literal
 	}
-	names, err := oci.NewClient(transport.For(host)).Repositories(ctx, oci.Bearer(token.Value))
+	listing, err := oci.NewClient(transport.For(host)).Repositories(ctx, oci.CataloguePath, oci.Bearer(token.Value))
 	if err != nil {
 		checkup.Unknown(AskRepositories, host+" does not let this application list its repositories, which pulls do not need", "")
 		return literal
 	}
-	found := covered(request.Patterns, host, names)
+	found := covered(request.Patterns, host, listing.Names)
 	report := checkup.Report()
 	report.Listed = true
 	for _, name := range found {

@@ -2,6 +2,7 @@ package grant
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"net/http"
@@ -17,22 +18,40 @@ import (
 )
 
 // loginCheck is the check of registries that speak the distribution
-// specification, asked as somebody with a name and a secret.
+// specification, asked as somebody with a name and a secret. It changes nothing
+// there.
 type loginCheck struct {
 	exchange exchange
 	kind     Kind
-	service  diagnosis.Service // of the registry's token service
 	request  CheckRequest
 	who      login
-	secret   secret.Text // what may be a JWT with an end
-	advice   func(host string, repositories []string, user string) string
 	checkup  *Checkup
+
+	// strict tells that the token service is known to refuse a wrong secret
+	// whatever it is asked for. Some give everybody a token, and look at who
+	// asks only once that is to be used.
+	strict bool
+
+	// lists are further places of a registry's list of repositories, where
+	// oci.CataloguePath has none; nil: there are none.
+	lists func(*registryCheck) []elsewhere
+
+	// ends reads when a secret ends that says so itself in a way of its own; nil:
+	// only a JWT does.
+	ends func(secret.Text) (time.Time, bool)
+
+	// advice is what to make at the registry so that the secret may only read,
+	// ready to paste.
+	advice func(*registryCheck, []string) string
 }
 
 // Bounds of a check.
 const (
-	confirmMost = 10 // repositories that are confirmed to be readable
-	endSoon     = 30 * 24 * time.Hour
+	requestsMost   = 30 // to one registry and its token service
+	requestsRights = 5  // of them, for the rights to one repository
+	requestsImage  = 6  // of them, for the limit and the image
+	confirmMost    = 10 // repositories that are confirmed to be readable
+	endSoon        = 30 * 24 * time.Hour
 )
 
 func (c loginCheck) run(ctx context.Context) {
@@ -40,6 +59,7 @@ func (c loginCheck) run(ctx context.Context) {
 	if len(hosts) == 0 {
 		c.checkup.Unknown(AskSecret, "No pattern names a registry in full, so there is none to ask",
 			"Check it with an image: `fairlead registry check NAME --image IMAGE`.")
+		c.expiry()
 		return
 	}
 	transport, err := c.exchange.ways.of(c.request.Material)
@@ -48,311 +68,218 @@ func (c loginCheck) run(ctx context.Context) {
 		return
 	}
 	c.checkup.Report().Identity = c.who.user
-	for _, host := range hosts {
-		if !c.host(ctx, transport.For(host), host) {
-			return
+	asked := make([]*registryCheck, len(hosts))
+	for i, host := range hosts {
+		route := transport.For(host)
+		asked[i] = &registryCheck{
+			loginCheck: c, host: host, route: route, client: oci.NewClient(route),
+			literal: literalAt(host, c.request), left: requestsMost,
 		}
+		asked[i].run(ctx)
 	}
+	slices.Sort(c.checkup.Report().Repositories)
 	c.expiry()
-	if slices.Contains(hosts, image.Hub) {
-		c.limit(ctx, transport.For(image.Hub))
-	}
-	checkImage(ctx, c.kind, c.request, c.exchange, c.checkup)
-}
-
-// literalHosts are the registries that patterns name in full and the image's, at
-// most a few.
-func literalHosts(request CheckRequest) []string {
-	var hosts []string
-	add := func(host string) {
-		if !slices.Contains(hosts, host) && len(hosts) < registryHosts {
-			hosts = append(hosts, host)
+	for _, r := range asked {
+		if r.host == image.Hub && !r.refused {
+			r.limit(ctx)
 		}
 	}
-	if !request.Image.IsZero() {
-		add(request.Image.Host())
+	if at := slices.IndexFunc(asked, func(r *registryCheck) bool { return r.host == c.request.Image.Host() }); at >= 0 && !asked[at].refused {
+		checkImage(ctx, c.kind, c.request, c.exchange, c.checkup)
 	}
-	for _, pattern := range request.Patterns {
-		if !pattern.HasWildcardHost() {
-			add(pattern.Host())
-		}
-	}
-	return hosts
-}
-
-// host asks one registry, and reports whether the secret is good there.
-func (c loginCheck) host(ctx context.Context, route *oci.Route, host string) bool {
-	client := oci.NewClient(route)
-	challenges, err := client.Ping(ctx, oci.Anonymous)
-	if err != nil {
-		c.checkup.Failed(AskSecret, c.fault(err, diagnosis.At(host)))
-		return false
-	}
-	literal := literalRepositories(host, c.request.Patterns)
-	if !c.request.Image.IsZero() && c.request.Image.Host() == host {
-		literal = append([]string{c.request.Image.Repository()}, literal...)
-	}
-	switch {
-	case len(challenges) == 0:
-		c.checkup.Unknown(AskSecret, host+" asks nobody who they are before an image is named, so the secret could not be tried", "Check it with --image.")
-		return true
-	case challenges[0].Scheme != oci.SchemeBearer:
-		return c.basic(ctx, client, host)
-	}
-	token, err := c.firstToken(ctx, route, challenges[0], host, literal)
-	if err != nil {
-		c.checkup.Failed(AskSecret, c.fault(err, c.service))
-		return false
-	}
-	c.checkup.Passed(AskSecret, fmt.Sprintf("%s accepts user %q with this secret", host, c.who.user))
-	c.checkup.Passed(AskNarrow, "Each grant is asked for one repository, and for pulling alone")
-	readable := c.repositories(ctx, client, route, challenges[0], host, token, literal)
-	c.rights(ctx, route, challenges[0], host, readable)
-	return true
-}
-
-// firstToken asks for the right to list, which every service knows; one that
-// refuses to speak of it is asked for a repository's or for none.
-func (c loginCheck) firstToken(ctx context.Context, route *oci.Route, challenge oci.Challenge, host string, literal []string) (oci.Token, error) {
-	scopes := [][]string{{oci.CatalogueScope}}
-	if host == image.Hub {
-		scopes = nil // which has no list
-	}
-	if len(literal) > 0 {
-		scopes = append(scopes, []string{oci.PullScope(literal[0])})
-	} else if scopes == nil {
-		scopes = append(scopes, []string{oci.PullScope(hubLimit.Repository())})
-	}
-	var token oci.Token
-	var err error
-	for _, asked := range scopes {
-		token, err = c.token(ctx, route, challenge, asked...)
-		if answer, ok := errors.AsType[*oci.Error](err); err == nil || !ok || answer.Status == http.StatusUnauthorized {
-			break
-		}
-	}
-	return token, err
-}
-
-func (c loginCheck) token(ctx context.Context, route *oci.Route, challenge oci.Challenge, scopes ...string) (oci.Token, error) {
-	return route.FetchToken(ctx, oci.TokenRequest{Challenge: challenge, User: c.who.user, Password: c.who.secret, Scopes: scopes})
-}
-
-func (c loginCheck) fault(err error, service diagnosis.Service) *fault.Error {
-	return diagnosis.Of(err, diagnosis.Subject{Service: service, Image: c.request.Image, User: c.who.user})
-}
-
-// basic is for a registry without a token service.
-func (c loginCheck) basic(ctx context.Context, client *oci.Client, host string) bool {
-	authorization := oci.Basic(c.who.user, c.who.secret)
-	challenges, err := client.Ping(ctx, authorization)
-	switch {
-	case err != nil:
-		c.checkup.Failed(AskSecret, c.fault(err, c.service))
-		return false
-	case len(challenges) > 0:
-		c.checkup.Failed(AskSecret, diagnosis.SecretRefused(host, c.request.Image, c.who.user))
-		return false
-	}
-	c.checkup.Passed(AskSecret, fmt.Sprintf("%s accepts user %q with this secret", host, c.who.user))
-	if c.who.basicOnWorker {
-		c.checkup.Warn(AskNarrow, "not_narrow", host+" has no token service, so that each worker that pulls gets the password itself", c.who.basicHint, "")
-	} else {
-		c.checkup.Warn(AskNarrow, "basic_only", host+" has no token service and takes only the password itself, which is not handed to a worker: pulls will be refused", c.who.basicHint, "")
-	}
-	names, err := client.Repositories(ctx, authorization)
-	if err != nil {
-		c.checkup.Unknown(AskRepositories, host+" does not list its repositories", "")
-		return true
-	}
-	c.tell(host, covered(c.request.Patterns, host, names), true)
-	return true
-}
-
-// repositories lists what can be read and is covered by a pattern, and returns
-// the names on the registry.
-func (c loginCheck) repositories(ctx context.Context, client *oci.Client, route *oci.Route, challenge oci.Challenge, host string, token oci.Token, literal []string) []string {
-	candidates, listed := literal, false
-	if host != image.Hub {
-		if names, err := client.Repositories(ctx, oci.Bearer(token.Value)); err == nil {
-			candidates, listed = append(covered(c.request.Patterns, host, names), literal...), true
-		}
-	}
-	slices.Sort(candidates)
-	candidates = slices.Compact(candidates)
-	var readable []string
-	for i, name := range candidates {
-		if i >= confirmMost {
-			readable = append(readable, name) // what it lists it mostly gives
-			continue
-		}
-		token, err := c.token(ctx, route, challenge, oci.PullScope(name))
-		if err == nil && token.Grants(name) {
-			readable = append(readable, name)
-		}
-	}
-	switch {
-	case len(readable) > 0 || listed:
-		c.tell(host, readable, listed)
-	case len(literal) > 0:
-		c.checkup.Failed(AskRepositories, diagnosis.NoPullRight(mustRef(host, literal[0]), c.who.user))
-	default:
-		c.checkup.Unknown(AskRepositories, host+" does not list its repositories", "Check it with an image: `fairlead registry check NAME --image IMAGE`.")
-	}
-	return readable
-}
-
-func mustRef(host, repository string) image.Reference {
-	ref, err := image.ParseReference(host + "/" + repository)
-	if err != nil {
-		panic(err) // it was read out of a reference
-	}
-	return ref
-}
-
-func (c loginCheck) tell(host string, readable []string, listed bool) {
-	report := c.checkup.Report()
-	report.Listed = report.Listed || listed
-	for _, name := range readable {
-		if len(report.Repositories) < MostRepositories {
-			report.Repositories = append(report.Repositories, host+"/"+name)
-		}
-	}
-	if len(readable) == 0 {
-		c.checkup.Warn(AskRepositories, "nothing_readable", "Of the repositories that "+host+" lists, a pattern covers none that can be read",
-			"Check the patterns, and the right to read at the registry.", "")
-		return
-	}
-	c.checkup.Passed(AskRepositories, fmt.Sprintf("It can read %s of %s that a pattern covers", counted(len(readable), "repository", "repositories"), host))
-}
-
-// covered are the names that a pattern covers.
-func covered(patterns []image.Pattern, host string, names []string) []string {
-	return slices.DeleteFunc(slices.Clone(names), func(name string) bool { return !coveredBy(patterns, host, name) })
-}
-
-// rights asks for more than reading, and looks at what the token service would
-// give; the token is not used.
-func (c loginCheck) rights(ctx context.Context, route *oci.Route, challenge oci.Challenge, host string, readable []string) {
-	if len(readable) == 0 {
-		c.checkup.Unknown(AskRights, "There is no repository to ask for more than reading on", "Name one in a pattern, or check with --image.")
-		return
-	}
-	name := readable[0]
-	token, err := c.token(ctx, route, challenge, "repository:"+name+":pull,push,delete")
-	if err != nil || !token.SaysAccess {
-		c.checkup.Unknown(AskRights, host+" does not tell whether the secret may do more than read", "Look at its scopes or rights at the registry.")
-		return
-	}
-	var may []string
-	for _, action := range []string{"push", "delete"} {
-		if actions := token.Actions(name); slices.Contains(actions, action) || slices.Contains(actions, "*") {
-			may = append(may, action)
-		}
-	}
-	if len(may) == 0 {
-		c.checkup.Passed(AskRights, "It may read and do no more")
-		return
-	}
-	warnMayMore(c.checkup, may, c.advice(host, readable, c.who.user), "Give Fairlead a secret that may only read.")
 }
 
 // expiry reads the secret's own end, where it is a JWT.
 func (c loginCheck) expiry() {
-	ends, ok := oci.EndOf(c.secret)
-	switch left := ends.Sub(c.exchange.now()); {
-	case !ok:
+	const again = "Make a new one at the registry and give it with `fairlead registry rotate NAME`."
+	ends, says := oci.EndOf(c.who.secret)
+	if !says && c.ends != nil {
+		ends, says = c.ends(c.who.secret)
+	}
+	if !says {
 		c.checkup.Unknown(AskExpiry, "The registry does not tell when the secret ends", "Give the day with --expires, to be warned before it.")
+		return
+	}
+	c.checkup.Report().ExpiresAt = ends
+	switch left := ends.Sub(c.exchange.now()); {
 	case left <= 0:
-		c.checkup.Report().ExpiresAt = ends
-		c.checkup.Failed(AskExpiry, fault.New(fault.Unauthenticated, "secret_expired", "The secret ended %s", ends.Format(time.DateOnly)).
-			WithHint("Make a new one at the registry and give it with `fairlead registry rotate NAME`."))
+		c.checkup.Failed(AskExpiry, fault.New(fault.Unauthenticated, "secret_expired", "The secret ended %s", ends.Format(time.DateOnly)).WithHint(again))
 	case left < endSoon:
-		c.checkup.Report().ExpiresAt = ends
-		c.checkup.Warn(AskExpiry, "expires_soon", "The secret ends "+ends.Format(time.DateOnly), "Make a new one at the registry and give it with `fairlead registry rotate NAME`.", "")
+		c.checkup.Warn(AskExpiry, "expires_soon", "The secret ends "+ends.Format(time.DateOnly), again, "")
 	default:
-		c.checkup.Report().ExpiresAt = ends
 		c.checkup.Passed(AskExpiry, "The secret ends "+ends.Format(time.DateOnly))
 	}
 }
 
-// hubLimit is the image that Docker Hub has for asking how much may be pulled.
-// https://docs.docker.com/docker-hub/usage/pulls/
-var hubLimit = image.MustParseReference("docker.io/ratelimitpreview/test:latest")
+// registryCheck asks one registry.
+type registryCheck struct {
+	loginCheck
+	host    string
+	route   *oci.Route
+	client  *oci.Client
+	literal []string // repositories that are known by name
 
-// limit asks how much may still be pulled from Docker Hub.
-func (c loginCheck) limit(ctx context.Context, route *oci.Route) {
-	client := oci.NewClient(route)
-	challenges, err := client.Ping(ctx, oci.Anonymous)
-	if err != nil || len(challenges) == 0 {
-		c.checkup.Unknown(AskLimit, "Docker Hub did not tell how much may still be pulled", "")
-		return
-	}
-	token, err := c.token(ctx, route, challenges[0], oci.PullScope(hubLimit.Repository()))
-	if err != nil {
-		c.checkup.Unknown(AskLimit, "Docker Hub did not tell how much may still be pulled", "")
-		return
-	}
-	limit, found, err := client.RateLimit(ctx, hubLimit, oci.Bearer(token.Value))
+	challenge oci.Challenge
+	refused   bool // the secret, or there is nobody to ask
+	left      int  // requests that may still be made
+}
+
+func (r *registryCheck) run(ctx context.Context) {
+	challenges, err := r.challenges(ctx)
 	switch {
 	case err != nil:
-		c.checkup.Unknown(AskLimit, "Docker Hub did not tell how much may still be pulled", "")
-	case !found:
-		c.checkup.Passed(AskLimit, "Docker Hub sets this account no limit")
-	default:
-		c.checkup.Report().RateLimit = &limit
-		sentence := "Docker Hub: " + limit.String()
-		if limit.Remaining*10 < limit.Limit {
-			c.checkup.Warn(AskLimit, "limit_near", sentence, "Use a credential of a paid account, or a pull-through cache.", "")
-			return
-		}
-		c.checkup.Passed(AskLimit, sentence)
+		r.refused = true
+		r.checkup.Failed(AskSecret, r.fault(err, diagnosis.At(r.host)))
+		return
+	case len(challenges) == 0:
+		r.checkup.Unknown(AskSecret, r.host+" asks nobody who they are, so the secret could not be tried", "Check it with an image that is not for everybody: `fairlead registry check NAME --image IMAGE`.")
+		return
 	}
+	r.challenge = challenges[0]
+	if err := r.login(ctx); err != nil {
+		r.refused = true
+		r.checkup.Failed(AskSecret, err)
+		return
+	}
+	r.narrow()
+	readable := r.repositories(ctx)
+	r.rights(ctx, readable)
 }
 
-// probes are images to ask with: the one that is to be tried, or else the
-// repositories that patterns name without a wildcard.
-func probes(request CheckRequest) []image.Reference {
-	if !request.Image.IsZero() {
-		return []image.Reference{request.Image}
+// challenges asks the registry how it wants to be asked, as a pull does.
+func (r *registryCheck) challenges(ctx context.Context) ([]oci.Challenge, error) {
+	r.left--
+	challenges, err := r.client.Ping(ctx, oci.Anonymous)
+	if err != nil || len(challenges) > 0 || len(r.literal) == 0 {
+		return challenges, err
 	}
-	var refs []image.Reference
-	for _, pattern := range request.Patterns {
-		if ref, err := image.ParseReference(pattern.Host() + "/" + pattern.Path()); err == nil {
-			refs = append(refs, ref)
-		}
-	}
-	return refs
+	r.left--
+	_, err = r.client.Tags(ctx, r.literal[0], 1, oci.Anonymous)
+	return challengeIn(err), nil
 }
 
-// genericAdvice is what to make at a registry that its host tells, so that the
-// secret may only read.
-func genericAdvice(host string, repositories []string, _ string) string {
+func (r *registryCheck) fault(err error, service diagnosis.Service) *fault.Error {
+	return diagnosis.Of(err, diagnosis.Subject{Service: service, Image: r.request.Image, User: r.who.user})
+}
+
+// login asks whether the secret is accepted, and tells so; what refuses it is
+// returned.
+func (r *registryCheck) login(ctx context.Context) error {
+	accepted := fmt.Sprintf("%s accepts user %q with this secret", r.host, r.who.user)
+	if r.challenge.Scheme != oci.SchemeBearer {
+		r.left--
+		challenges, err := r.client.Ping(ctx, oci.Basic(r.who.user, r.who.secret))
+		switch {
+		case err != nil:
+			return r.fault(err, r.who.subject(r.request.Image).Service)
+		case len(challenges) > 0:
+			return diagnosis.SecretRefused(r.host, r.request.Image, r.who.user)
+		}
+		r.checkup.Passed(AskSecret, accepted)
+		return nil
+	}
+	if err := r.firstToken(ctx); err != nil {
+		return r.fault(err, r.who.subject(r.request.Image).Service)
+	}
+	if r.strict || r.refusesStrangers(ctx) {
+		r.checkup.Passed(AskSecret, accepted)
+		return nil
+	}
+	if name, shown := r.shownBy(ctx); shown {
+		r.checkup.Passed(AskSecret, accepted+", and gives "+name+" to it and not to everybody")
+		return nil
+	}
+	r.checkup.Unknown(AskSecret, r.host+" gives everybody a token, so that the secret could not be tried",
+		"Check it with an image that is not for everybody: `fairlead registry check NAME --image IMAGE`.")
+	return nil
+}
+
+// firstToken asks for no right, as `docker login` does, and where the service
+// finds fault with that, for one.
+func (r *registryCheck) firstToken(ctx context.Context) error {
+	_, err := r.token(ctx, r.who)
+	answer, ok := errors.AsType[*oci.Error](err)
+	if !ok || answer.Status != http.StatusBadRequest || answer.Has("invalid_grant") || answer.Has("invalid_client") {
+		return err
+	}
+	scope := oci.CatalogueScope
+	if len(r.literal) > 0 {
+		scope = oci.PullScope(r.literal[0])
+	}
+	_, err = r.token(ctx, r.who, scope)
+	return err
+}
+
+// refusesStrangers tries somebody whom nobody knows, so that no account is
+// locked for a wrong secret.
+func (r *registryCheck) refusesStrangers(ctx context.Context) bool {
+	_, err := r.token(ctx, stranger())
+	return err != nil
+}
+
+// stranger is a user that no registry has.
+func stranger() login {
+	return login{user: "fairlead-check-" + strings.ToLower(rand.Text()[:8]), secret: secret.New(rand.Text())}
+}
+
+// shownBy finds a repository that the credential reads and a stranger does not.
+func (r *registryCheck) shownBy(ctx context.Context) (name string, shown bool) {
+	for _, name := range r.literal[:min(len(r.literal), 1)] {
+		if r.read(ctx, name, r.who) == nil && r.read(ctx, name, stranger()) != nil {
+			return name, true
+		}
+	}
+	return "", false
+}
+
+// token asks the token service.
+func (r *registryCheck) token(ctx context.Context, who login, scopes ...string) (oci.Token, error) {
+	r.left--
+	if scopes == nil {
+		scopes = []string{}
+	}
+	return r.route.FetchToken(ctx, oci.TokenRequest{Challenge: r.challenge, User: who.user, Password: who.secret, Scopes: scopes})
+}
+
+// authorize is what to show the registry for a right, and what the token says
+// that it gives, where there is one that can be read.
+func (r *registryCheck) authorize(ctx context.Context, who login, scope string) (oci.Authorization, oci.Token, error) {
+	if r.challenge.Scheme != oci.SchemeBearer {
+		return oci.Basic(who.user, who.secret), oci.Token{}, nil
+	}
+	token, err := r.token(ctx, who, scope)
+	return oci.Bearer(token.Value), token, err
+}
+
+// read asks whether somebody can read a repository, as a pull would up to its
+// manifest. The error is a fault.
+func (r *registryCheck) read(ctx context.Context, name string, who login) error {
+	ref, err := image.ParseReference(r.host + "/" + name)
+	if err != nil {
+		return err
+	}
+	authorization, token, err := r.authorize(ctx, who, oci.PullScope(name))
+	if err != nil {
+		return diagnosis.Of(err, who.subject(ref))
+	}
+	if !token.Grants(name) {
+		return diagnosis.NoPullRight(ref, who.user)
+	}
+	r.left--
+	if _, err := r.client.Tags(ctx, name, 1, authorization); err != nil {
+		return diagnosis.Of(err, diagnosis.Subject{Service: diagnosis.At(r.host), Image: ref, User: who.user})
+	}
+	return nil
+}
+
+// narrow tells what a worker gets.
+func (r *registryCheck) narrow() {
 	switch {
-	case host == "ghcr.io":
-		return "A personal access token (classic) with the scope read:packages and no other."
-	case host == "registry.gitlab.com" || strings.Contains(host, "gitlab"):
-		return "A deploy token of the project or group with the scope read_registry and no other."
-	case host == "quay.io":
-		return "A robot account with the permission Read on: " + strings.Join(repositories, ", ")
+	case r.challenge.Scheme == oci.SchemeBearer:
+		r.checkup.Passed(AskNarrow, "Each grant is asked for one repository, and for pulling alone")
+	case r.who.basicOnWorker:
+		r.checkup.Warn(AskNarrow, "not_narrow", r.host+" has no token service, so that each worker that pulls gets the password itself", "Put a token service in front of the registry, or give an account that may read and no more.", "")
 	default:
-		return "An account or robot that may pull and no more (Harbor: Pull repository) on: " + strings.Join(repositories, ", ")
+		r.checkup.Warn(AskNarrow, "basic_only", r.host+" has no token service and takes only the password itself, which is not handed to a worker: pulls will be refused", r.who.basicHint, "")
 	}
-}
-
-func hubAdvice(_ string, _ []string, _ string) string {
-	return "A personal access token with the permission Read-only, or an organisation access token with Image pull on the repositories:\nhttps://app.docker.com/settings/personal-access-tokens"
-}
-
-func jfrogAdvice(host string, repositories []string, user string) string {
-	keys := make([]string, 0, len(repositories))
-	for _, name := range repositories {
-		key, _, _ := strings.Cut(name, "/")
-		if !slices.Contains(keys, key) {
-			keys = append(keys, key)
-		}
-	}
-	return fmt.Sprintf(`curl -X PUT https://%s/artifactory/api/v2/security/permissions/fairlead-pull \
-  -H 'Content-Type: application/json' -H 'Authorization: Bearer ADMIN-TOKEN' \
-  -d '{"name":"fairlead-pull","repo":{"repositories":["%s"],"actions":{"users":{"%s":["read"]}}}}'`, host, strings.Join(keys, `","`), user)
 }

@@ -2,6 +2,9 @@ package grant
 
 import (
 	"context"
+	"encoding/json"
+	"fmt"
+	"net/url"
 	"strings"
 
 	"fairlead.dev/fairlead/internal/diagnosis"
@@ -16,6 +19,12 @@ type dockerHub struct{ exchange exchange }
 const (
 	nameDockerHub    = "docker-hub"
 	fieldAccessToken = "access_token"
+)
+
+// What Docker Hub's tokens begin with.
+const (
+	hubPersonal     = "dckr_pat_"
+	hubOrganisation = "dckr_oat_"
 )
 
 func (dockerHub) Description() Description {
@@ -55,7 +64,7 @@ func (h dockerHub) Normalise(in Material) (Material, []string, error) {
 	out.Config[fieldUsername] = user
 	var warnings []string
 	token := out.Secrets[fieldAccessToken].Reveal()
-	if !strings.HasPrefix(token, "dckr_pat_") && !strings.HasPrefix(token, "dckr_oat_") {
+	if !strings.HasPrefix(token, hubPersonal) && !strings.HasPrefix(token, hubOrganisation) {
 		warnings = append(warnings, "This looks like a password rather than an access token (dckr_pat_… or dckr_oat_…): it opens the whole account and stops working when two-factor login is turned on.")
 	}
 	return out, warnings, nil
@@ -72,8 +81,7 @@ func (h dockerHub) Issue(ctx context.Context, request Request) (Grant, error) {
 // Check asks what the credential is good for.
 func (h dockerHub) Check(ctx context.Context, request CheckRequest, checkup *Checkup) {
 	loginCheck{
-		exchange: h.exchange, kind: h, service: diagnosis.DockerHubToken, request: request, who: h.login(request.Material),
-		secret: request.Material.Secrets[fieldAccessToken], advice: hubAdvice, checkup: checkup,
+		exchange: h.exchange, kind: h, request: request, who: h.login(request.Material), checkup: checkup, strict: true, advice: hubAdvice,
 	}.run(ctx)
 }
 
@@ -84,4 +92,29 @@ func (dockerHub) login(material Material) login {
 		service:   diagnosis.DockerHubToken,
 		basicHint: "Docker Hub itself has a token service: check what answers in its place.",
 	}
+}
+
+// hubAdvice is how to make a token that may only pull, of the sort that there is.
+func hubAdvice(r *registryCheck, readable []string) string {
+	if !strings.HasPrefix(r.who.secret.Reveal(), hubOrganisation) {
+		// https://docs.docker.com/reference/api/hub/latest/#tag/access-tokens
+		return "At https://app.docker.com/settings/personal-access-tokens with the permission Read-only, or:\n" +
+			"curl --header 'Authorization: Bearer LOGIN-TOKEN' --json '{\"token_label\":\"fairlead\",\"scopes\":[\"repo:read\"]}' \\\n" +
+			"  https://hub.docker.com/v2/access-tokens"
+	}
+	// https://docs.docker.com/reference/api/hub/latest/#tag/org-access-tokens
+	type resource struct {
+		Type   string   `json:"type"`
+		Path   string   `json:"path"`
+		Scopes []string `json:"scopes"`
+	}
+	var resources []resource
+	for _, name := range named(readable) {
+		resources = append(resources, resource{"TYPE_REPO", name, []string{"scope-image-pull"}})
+	}
+	body, err := json.Marshal(map[string]any{"label": "fairlead", "resources": resources})
+	if err != nil {
+		return ""
+	}
+	return fmt.Sprintf("curl --header 'Authorization: Bearer LOGIN-TOKEN' --json %s \\\n  https://hub.docker.com/v2/orgs/%s/access-tokens", quoted(string(body)), url.PathEscape(r.who.user))
 }

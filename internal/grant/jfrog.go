@@ -1,16 +1,16 @@
 package grant
 
 import (
+	"cmp"
 	"context"
+	"encoding/json"
+	"fmt"
 	"net/url"
+	"slices"
 	"strings"
-
-	"github.com/go-jose/go-jose/v4"
-	"github.com/go-jose/go-jose/v4/jwt"
 
 	"fairlead.dev/fairlead/internal/diagnosis"
 	"fairlead.dev/fairlead/internal/fault"
-	"fairlead.dev/fairlead/internal/secret"
 )
 
 // jfrog is an Artifactory with an access token.
@@ -32,7 +32,7 @@ func (jfrog) Description() Description {
 			},
 			{
 				Name: fieldAccessToken, Title: "Access token", Secret: true, Required: true,
-				Help:    "An access token (eyJ…) or a reference token of 64 characters, of a user who may only read.",
+				Help:    "An access or identity token (eyJ…) or a reference token of 64 characters (cmVmdGtu…), of a user who may only read.",
 				Example: "eyJ…",
 			},
 		},
@@ -45,23 +45,18 @@ func (j jfrog) Normalise(in Material) (Material, []string, error) {
 	if err != nil {
 		return Material{}, nil, err
 	}
-	token := out.Secrets[fieldAccessToken]
+	token := readJFrogToken(out.Secrets[fieldAccessToken])
 	if out.Config[fieldUsername] == "" {
-		user, found := subjectOf(token)
-		if !found {
-			return Material{}, nil, fault.InvalidField(fieldUsername, "username_required", "must be given, since this token does not say whose it is").
-				WithHint("Enter the name of the user that the token was made for.")
+		if token.user == "" {
+			return Material{}, nil, fault.InvalidField(fieldUsername, "username_required", "must be given, since %s does not say whose it is", token.form).
+				WithHint("Enter the name of the user that it was made for.")
 		}
-		out.Config[fieldUsername] = user
+		out.Config[fieldUsername] = token.user
 	}
 	if err := checkUser(out.Config[fieldUsername], fieldUsername); err != nil {
 		return Material{}, nil, err
 	}
-	var warnings []string
-	if strings.HasPrefix(token.Reveal(), "AKCp") {
-		warnings = append(warnings, "This is an API key, which JFrog has brought to its end of life: make an access token instead.")
-	}
-	return out, warnings, nil
+	return out, token.warnings(out.Config[fieldUsername]), nil
 }
 
 func (j jfrog) Issue(ctx context.Context, request Request) (Grant, error) {
@@ -71,31 +66,11 @@ func (j jfrog) Issue(ctx context.Context, request Request) (Grant, error) {
 	return j.exchange.issue(ctx, request, j.login(request.Material))
 }
 
-// accessTokenSignatures are what JFrog signs access tokens with; nothing is
-// verified here, the platform does that.
-var accessTokenSignatures = []jose.SignatureAlgorithm{jose.RS256, jose.RS384, jose.RS512, jose.ES256, jose.ES384}
-
-// subjectOf is the user that an access token names: the end of its subject
-// `jfac@ID/users/NAME`.
-func subjectOf(token secret.Text) (string, bool) {
-	parsed, err := jwt.ParseSigned(token.Reveal(), accessTokenSignatures)
-	if err != nil {
-		return "", false
-	}
-	var claims jwt.Claims
-	if err := parsed.UnsafeClaimsWithoutVerification(&claims); err != nil {
-		return "", false
-	}
-	_, escaped, found := strings.Cut(claims.Subject, "/users/")
-	user, err := url.PathUnescape(escaped)
-	return user, found && err == nil && user != ""
-}
-
 // Check asks what the credential is good for.
 func (j jfrog) Check(ctx context.Context, request CheckRequest, checkup *Checkup) {
 	loginCheck{
-		exchange: j.exchange, kind: j, service: diagnosis.JFrogToken, request: request, who: j.login(request.Material),
-		secret: request.Material.Secrets[fieldAccessToken], advice: jfrogAdvice, checkup: checkup,
+		exchange: j.exchange, kind: j, request: request, who: j.login(request.Material), checkup: checkup, strict: true,
+		lists: jfrogLists, ends: jfrogEnd, advice: jfrogAdvice,
 	}.run(ctx)
 }
 
@@ -106,4 +81,77 @@ func (jfrog) login(material Material) login {
 		service:   diagnosis.JFrogToken,
 		basicHint: "Turn on token authentication for this Docker repository in Artifactory.",
 	}
+}
+
+// Artifactory serves Docker in three forms: REPOSITORY.HOST/IMAGE, HOST:PORT/IMAGE
+// and HOST/REPOSITORY/IMAGE.
+// https://jfrog.com/help/r/jfrog-artifactory-documentation/get-started-with-artifactory-as-a-docker-registry
+
+// jfrogAPI is the path of one repository's Docker API, which a realm may show.
+const jfrogAPI = "/artifactory/api/docker/"
+
+// jfrogLists are the lists of the repositories that names begin with, where they
+// do: a platform has no list over all of them.
+func jfrogLists(r *registryCheck) []elsewhere {
+	var lists []elsewhere
+	paths := r.literal
+	for _, pattern := range r.request.Patterns {
+		if pattern.Host() == r.host {
+			paths = append(paths[:len(paths):len(paths)], pattern.Path())
+		}
+	}
+	for _, path := range paths {
+		key, _, inPath := strings.Cut(path, "/")
+		at := elsewhere{path: jfrogAPI + key + "/v2/_catalog", prefix: key + "/"}
+		if inPath && !strings.ContainsAny(key, "*?") && !slices.Contains(lists, at) {
+			lists = append(lists, at)
+		}
+	}
+	return lists
+}
+
+// jfrogPlace is the host of the platform and the repository that an image is in,
+// as far as its name and the realm tell; the repository may be "".
+func jfrogPlace(host, realm, image string) (platform, repository string) {
+	if u, err := url.Parse(realm); err == nil {
+		if rest, found := strings.CutPrefix(u.Path, jfrogAPI); found {
+			key, _, _ := strings.Cut(rest, "/")
+			return u.Host, key
+		}
+	}
+	key, _, inPath := strings.Cut(image, "/")
+	label, platform, _ := strings.Cut(host, ".")
+	switch {
+	case strings.HasSuffix(platform, ".jfrog.io"): // REPOSITORY.COMPANY.jfrog.io
+		return platform, label
+	case strings.Contains(host, ":"), !inPath:
+		return host, ""
+	default:
+		return host, key
+	}
+}
+
+// jfrogAdvice is a permission target that lets the user read the repositories
+// alone, and a token with that user's rights.
+// https://jfrog.com/help/r/jfrog-rest-apis/create-permission-target
+func jfrogAdvice(r *registryCheck, readable []string) string {
+	var platform string
+	var keys []string
+	for _, name := range named(readable) {
+		var key string
+		platform, key = jfrogPlace(r.host, r.challenge.Realm, name)
+		if key = cmp.Or(key, "REPOSITORY"); !slices.Contains(keys, key) {
+			keys = append(keys, key)
+		}
+	}
+	target, err := json.Marshal(map[string]any{"name": "fairlead-pull", "repo": map[string]any{
+		"repositories": keys, "actions": map[string]any{"users": map[string][]string{r.who.user: {"read"}}},
+	}})
+	if err != nil {
+		return ""
+	}
+	return fmt.Sprintf("curl --request PUT --header 'Authorization: Bearer ADMINS-TOKEN' --header 'Content-Type: application/json' \\\n"+
+		"  --data %s \\\n  https://%s/artifactory/api/v2/security/permissions/fairlead-pull\n"+
+		"jf access-token-create --url=https://%s --scope=applied-permissions/user --expiry=7776000 %s",
+		quoted(string(target)), platform, platform, quoted(r.who.user))
 }

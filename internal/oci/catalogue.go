@@ -8,101 +8,128 @@ import (
 	"net/http"
 	"net/url"
 	"regexp"
-	"strings"
-
-	"fairlead.dev/fairlead/internal/image"
+	"strconv"
 )
 
 // CatalogueScope is the right to list a registry's repositories.
 // https://distribution.github.io/distribution/spec/auth/scope/
 const CatalogueScope = "registry:catalog:*"
 
+// CataloguePath is where the distribution specification has that list.
+// https://distribution.github.io/distribution/spec/api/#listing-repositories
+const CataloguePath = "/v2/_catalog"
+
 // Bounds of a listing.
 const (
-	cataloguePages = 10
-	cataloguePage  = "?n=500"
-	catalogueMost  = 4 << 20 // bytes of one page
+	listingPages = 5    // of any list
+	listingPage  = 1000 // entries asked for; registries give fewer
+	listingBytes = 4 << 20
+	listingName  = 512 // bytes; distribution allows 255
 )
 
-// Repositories lists a registry's repositories, at most ten pages of them. A
-// registry that has no such list, or does not show it, is an *Error.
-// https://distribution.github.io/distribution/spec/api/#listing-repositories
-func (c *Client) Repositories(ctx context.Context, authorization Authorization) ([]string, error) {
-	var all []string
-	path := "/v2/_catalog" + cataloguePage
-	for range cataloguePages {
-		names, next, err := c.cataloguePage(ctx, path, authorization)
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, names...)
-		if next == "" {
-			break
-		}
-		path = next
-	}
-	return all, nil
+// Listing is what a registry lists, in its own order.
+type Listing struct {
+	Names []string
+	Pages int  // that were asked for: requests
+	More  bool // it goes on; the rest was not asked for
 }
 
-func (c *Client) cataloguePage(ctx context.Context, path string, authorization Authorization) (names []string, next string, err error) {
-	relative, err := url.Parse(path)
-	if err != nil {
-		return nil, "", fmt.Errorf("reading the address of a list: %w", err)
+// Repositories lists a registry's repositories, at most five pages of them.
+// Path is CataloguePath, or where a registry with a root of its own has its
+// list. A registry that has no list, or does not show it, is an *Error.
+func (c *Client) Repositories(ctx context.Context, path string, authorization Authorization) (Listing, error) {
+	return c.list(ctx, path, listingPage, "", authorization, func(page listingBody) []string { return page.Repositories })
+}
+
+// Tags lists at most so many tags of a repository: with 1, whether it can be
+// read at all. https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md#listing-tags
+func (c *Client) Tags(ctx context.Context, repository string, most int, authorization Authorization) (Listing, error) {
+	found, err := c.list(ctx, "/v2/"+repository+"/tags/list", min(most, listingPage), repository, authorization,
+		func(page listingBody) []string { return page.Tags })
+	if len(found.Names) >= most {
+		found.Names, found.More = found.Names[:most], found.More || len(found.Names) > most
 	}
-	address := c.route.URL(relative.Path)
-	address.RawQuery = relative.RawQuery
+	return found, err
+}
+
+// listingBody is a page of either list.
+type listingBody struct {
+	Repositories []string `json:"repositories"`
+	Tags         []string `json:"tags"`
+}
+
+// list asks for page after page, until there are as many names as were asked
+// for where that is less than a page.
+func (c *Client) list(ctx context.Context, path string, size int, repository string, authorization Authorization, names func(listingBody) []string) (Listing, error) {
+	var all Listing
+	query := "n=" + strconv.Itoa(size)
+	for {
+		page, next, err := c.listPage(ctx, path, query, repository, authorization)
+		all.Pages++
+		if err != nil {
+			return Listing{Pages: all.Pages}, err
+		}
+		for _, name := range names(page) {
+			if name != "" && len(name) <= listingName {
+				all.Names = append(all.Names, name)
+			}
+		}
+		switch {
+		case next == "":
+			return all, nil
+		case all.Pages == listingPages, size < listingPage && len(all.Names) >= size:
+			all.More = true
+			return all, nil
+		}
+		query = next
+	}
+}
+
+func (c *Client) listPage(ctx context.Context, path, query, repository string, authorization Authorization) (page listingBody, next string, err error) {
+	address := c.route.URL(path)
+	address.RawQuery = query
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address.String(), http.NoBody)
 	if err != nil {
-		return nil, "", fmt.Errorf("making a request for a list: %w", err)
+		return page, "", fmt.Errorf("making a request for a list: %w", err)
 	}
 	authorization.Apply(request)
 	response, err := c.http.Do(request)
 	if err != nil {
-		return nil, "", RedactError(err)
+		return page, "", RedactError(err)
 	}
 	defer drain(response)
 	if response.StatusCode != http.StatusOK || isHTML(response.Header, nil) {
-		return nil, "", ReadError(response, "", authorization.Secret())
+		return page, "", ReadError(response, repository, authorization.Secret())
 	}
-	var page struct {
-		Repositories []string `json:"repositories"`
+	page, err = readListing(response.Body)
+	if err != nil {
+		return page, "", RedactError(err)
 	}
-	if err := json.NewDecoder(io.LimitReader(response.Body, catalogueMost)).Decode(&page); err != nil {
-		return nil, "", fmt.Errorf("reading a list of repositories: %w", err)
+	return page, nextPage(response.Header.Get("Link")), nil
+}
+
+// readListing reads one page, of at most 4 MiB.
+func readListing(body io.Reader) (page listingBody, err error) {
+	if err := json.NewDecoder(io.LimitReader(body, listingBytes)).Decode(&page); err != nil {
+		return listingBody{}, fmt.Errorf("reading a list: %w", err)
 	}
-	return page.Repositories, nextPage(response.Header.Get("Link")), nil
+	return page, nil
 }
 
 // linkNext finds the address of the next page.
 // https://www.rfc-editor.org/rfc/rfc8288#section-3
 var linkNext = regexp.MustCompile(`<([^<>]{1,1000})>\s*;\s*rel="?next"?`)
 
-// nextPage is the path and query of the next page on the same registry, "" for
-// none: whatever host a link names, it is the registry that is asked.
+// nextPage is the query of a list's next page, "" for none: whatever host and
+// path a link names, it is the same list that is asked.
 func nextPage(link string) string {
 	found := linkNext.FindStringSubmatch(link)
 	if found == nil {
 		return ""
 	}
 	u, err := url.Parse(found[1])
-	if err != nil || !strings.HasPrefix(u.Path, "/v2/") {
+	if err != nil {
 		return ""
 	}
-	return (&url.URL{Path: u.Path, RawQuery: u.RawQuery}).String()
-}
-
-// RateLimit asks how much a registry still gives, with a HEAD request for an
-// image, which Docker Hub does not count. It reports false where the registry
-// speaks of no limit.
-func (c *Client) RateLimit(ctx context.Context, ref image.Reference, authorization Authorization) (RateLimit, bool, error) {
-	response, err := c.manifest(ctx, http.MethodHead, ref, authorization)
-	if err != nil {
-		return RateLimit{}, false, err
-	}
-	defer drain(response)
-	limit, found := ParseRateLimit(response.Header)
-	if !found && response.StatusCode >= http.StatusBadRequest {
-		return RateLimit{}, false, ReadError(response, ref.Repository(), authorization.Secret())
-	}
-	return limit, found, nil
+	return u.Query().Encode()
 }

@@ -7,6 +7,7 @@ import (
 	"mime"
 	"net/http"
 	"strings"
+	"sync/atomic"
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -33,10 +34,12 @@ var ManifestTypes = []string{
 
 // Client asks one registry about manifests. Its errors are *Error for what the
 // registry answers, faults for what the rules refuse, and network errors
-// without query strings; Diagnose makes a fault of any of them.
+// without query strings; package diagnosis makes a fault of any of them. It is
+// safe for concurrent use.
 type Client struct {
 	route *Route
 	http  *http.Client
+	limit atomic.Pointer[RateLimit] // as the last answer that spoke of one says
 }
 
 // NewClient asks over a route.
@@ -147,6 +150,9 @@ func (c *Client) do(ctx context.Context, method, path string, authorization Auth
 	response, err := c.http.Do(request)
 	if err != nil {
 		return nil, RedactError(err)
+	}
+	if limit, found := ParseRateLimit(response.Header); found {
+		c.limit.Store(&limit)
 	}
 	return response, nil
 }

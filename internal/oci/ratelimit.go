@@ -1,11 +1,15 @@
 package oci
 
 import (
+	"context"
 	"fmt"
 	"net/http"
+	"net/netip"
 	"strconv"
 	"strings"
 	"time"
+
+	"fairlead.dev/fairlead/internal/image"
 )
 
 // RateLimit is what a registry says about how much may still be asked of it.
@@ -46,6 +50,43 @@ func (l RateLimit) String() string {
 		s += fmt.Sprintf(", more in %s", l.Reset)
 	}
 	return s
+}
+
+// For is whom the limit counts for, behind String: ` (for account …)` or `
+// (for address …)`, and empty where the registry does not say.
+func (l RateLimit) For() string {
+	if l.Source == "" {
+		return ""
+	}
+	if _, err := netip.ParseAddr(l.Source); err == nil {
+		return " (for address " + l.Source + ")"
+	}
+	return " (for account " + l.Source + ")"
+}
+
+// RateLimit asks how much a registry still gives, with a HEAD request for an
+// image, which Docker Hub does not count. It reports false where the registry
+// speaks of no limit.
+func (c *Client) RateLimit(ctx context.Context, ref image.Reference, authorization Authorization) (RateLimit, bool, error) {
+	response, err := c.manifest(ctx, http.MethodHead, ref, authorization)
+	if err != nil {
+		return RateLimit{}, false, err
+	}
+	defer drain(response)
+	limit, found := ParseRateLimit(response.Header)
+	if !found && response.StatusCode >= http.StatusBadRequest {
+		return RateLimit{}, false, ReadError(response, ref.Repository(), authorization.Secret())
+	}
+	return limit, found, nil
+}
+
+// LastLimit is what the registry said last, in an answer to this client, about
+// how much it still gives; false where it said nothing.
+func (c *Client) LastLimit() (RateLimit, bool) {
+	if last := c.limit.Load(); last != nil {
+		return *last, true
+	}
+	return RateLimit{}, false
 }
 
 func limitAndWindow(value string) (int, time.Duration, bool) {

@@ -25,8 +25,9 @@ type TokenRequest struct {
 	Challenge  Challenge // of the registry: names the realm and the service
 	Repository string    // whose pull right is asked for
 
-	// Scopes are asked for instead of that right where there are some: for
-	// checks of what a credential could do. What is got is never used to pull.
+	// Scopes are asked for instead of that right, unless nil: for checks of what
+	// a credential could do, whose tokens no pull ever gets. An empty list asks
+	// for no right at all, which tells whether the service knows who asks.
 	Scopes []string
 
 	// User and Password are who asks, nobody where both are empty. A Password
@@ -72,7 +73,8 @@ func PullScope(repository string) string { return "repository:" + repository + "
 // FetchToken asks the token service that a challenge names, after Realm has
 // checked its address: with GET, or where the service has no GET (and for a
 // refresh token) with OAuth 2.0's POST. The scope is the repository's pull
-// right and nothing else, whatever the challenge proposes.
+// right and nothing else, whatever the challenge proposes, unless the request
+// names others.
 func (r *Route) FetchToken(ctx context.Context, request TokenRequest) (Token, error) {
 	realm, err := r.Realm(request.Challenge.Realm)
 	if err != nil {
@@ -139,7 +141,7 @@ func lifetime(seconds int) time.Duration {
 }
 
 func (t TokenRequest) scopes() []string {
-	if len(t.Scopes) > 0 {
+	if t.Scopes != nil {
 		return t.Scopes
 	}
 	return []string{PullScope(t.Repository)}
