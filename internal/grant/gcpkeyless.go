@@ -116,6 +116,9 @@ func keylessFault(err error, m Material, identity secret.Text) error {
 	case ok && answer.Host == credentialsAPI && answer.Status == http.StatusForbidden && !answer.Has("SERVICE_DISABLED"):
 		return fault.New(fault.Denied, "google_denied", "Google knows this server's identity and does not let it act as %q%s", m.Config[fieldAccount], answer.Said()).
 			WithHint("%s", bindCommand(m, identity)).WithCause(answer)
+	case ok && answer.Host == credentialsAPI && answer.Status == http.StatusNotFound:
+		return fault.New(fault.Unauthenticated, "google_account_unknown", "Google has no service account %q", m.Config[fieldAccount]).
+			WithHint("Check the field %s; the account may have been deleted.", fieldAccount).WithCause(answer)
 	default:
 		return err
 	}

@@ -1,10 +1,12 @@
 package granttest
 
 import (
+	"crypto/sha256"
 	"fmt"
 	"net/http"
 	"net/url"
 	"regexp"
+	"strconv"
 	"strings"
 	"time"
 
@@ -19,15 +21,27 @@ func (r *Registry) handler() http.Handler {
 		panic(err) // made of a host name that has a certificate already
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
-		if status := r.conditions.outageNow(); status != 0 {
+		if request.Host == pushHost {
+			r.app.ServeHTTP(w, request)
+			return
+		}
+		r.ledger.request()
+		r.conditions.untilReleased(request.Context())
+		forToken := request.Host == r.options.RealmHost && request.URL.Path == realm.Path
+		if status := r.conditions.outageNow(forToken); status != 0 {
 			refuse(w, status, "UNAVAILABLE", http.StatusText(status))
 			return
 		}
+		if wait, throttled := r.conditions.isThrottled(); throttled {
+			if wait > 0 {
+				w.Header().Set("Retry-After", strconv.Itoa(int(wait/time.Second)))
+			}
+			refuse(w, http.StatusTooManyRequests, oci.CodeTooManyRequests, "too many requests")
+			return
+		}
 		switch {
-		case request.Host == pushHost:
-			r.app.ServeHTTP(w, request)
 		case r.cloud != nil && r.cloud.serve(w, request):
-		case request.Host == r.options.RealmHost && request.URL.Path == realm.Path && r.options.Kind != Basic:
+		case forToken && r.options.Kind != Basic:
 			r.serveToken(w, request)
 		case request.Host == r.options.BlobHost:
 			r.serveBlob(w, request)
@@ -63,9 +77,22 @@ func (r *Registry) serveAPI(w http.ResponseWriter, request *http.Request) {
 		shown := strings.TrimPrefix(request.Header.Get("Authorization"), "Bearer ")
 		if token, found := r.signer.behind(shown); found {
 			request.Header.Set("Authorization", "Bearer "+token)
-			w = &rewriter{ResponseWriter: w, on: http.StatusUnauthorized, instead: denied}
+			w = &rewriter{ResponseWriter: w, on: http.StatusUnauthorized, instead: jfrogDenied}
+		}
+		if path != nil && path[2] == "manifests" {
+			w = &rewriter{ResponseWriter: w, on: http.StatusNotFound, instead: jfrogUnknown}
+		}
+		if r.serveArtifactory(w, request) {
+			return
 		}
 	case Generic, DockerHub:
+	}
+	if request.URL.Path == oci.CataloguePath {
+		if r.options.NoCatalogue {
+			http.NotFound(w, request)
+			return
+		}
+		w = r.listed(w, request)
 	}
 	if path != nil && reads && path[2] == "manifests" && !r.count(w, request) {
 		return
@@ -91,7 +118,9 @@ func (r *Registry) tradeBasic(w http.ResponseWriter, request *http.Request) bool
 	}
 	var granted []oci.Access
 	if repository, found := repositoryOf(request.URL.Path); found {
-		granted = []oci.Access{access(repository, r.people.allowed(name, repository, []string{"pull", "push"})...)}
+		granted = []oci.Access{access(repository, r.people.allowed(name, repository, []string{"pull", "push", "delete"})...)}
+	} else if request.URL.Path == oci.CataloguePath {
+		granted = []oci.Access{catalogueAccess}
 	}
 	token, err := r.signer.sign(name, time.Now(), time.Minute, granted)
 	if err != nil {
@@ -123,12 +152,22 @@ func (r *Registry) count(w http.ResponseWriter, request *http.Request) bool {
 	window := int(now.window / time.Second)
 	w.Header().Set("Ratelimit-Limit", fmt.Sprintf("%d;w=%d", now.limit, window))
 	w.Header().Set("Ratelimit-Remaining", fmt.Sprintf("%d;w=%d", now.remaining, window))
-	w.Header().Set("Docker-Ratelimit-Source", "127.0.0.1")
+	source := "127.0.0.1"
+	if user := userOf(request.Header.Get("Authorization")); user != "" {
+		source = AccountID(user)
+	}
+	w.Header().Set("Docker-Ratelimit-Source", source)
 	if !ok {
 		refuse(w, http.StatusTooManyRequests, oci.CodeTooManyRequests,
 			"You have reached your pull rate limit. You may increase the limit by authenticating and upgrading: https://www.docker.com/increase-rate-limit")
 	}
 	return ok
+}
+
+// AccountID is what the rate limit's headers call a user.
+func AccountID(user string) string {
+	sum := sha256.Sum256([]byte(user))
+	return fmt.Sprintf("%x-%x-%x-%x-%x", sum[:4], sum[4:6], sum[6:8], sum[8:10], sum[10:16])
 }
 
 // denied is the answer of a registry that knows who asks and does not allow

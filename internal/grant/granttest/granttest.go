@@ -26,6 +26,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/opencontainers/go-digest"
 
@@ -74,14 +75,23 @@ const (
 type Options struct {
 	Kind Kind
 
-	// Host is the registry's name in images; registry.acme.example, docker.io
-	// or acme.jfrog.io if empty. Certificates are for it, and Rules lead it to
+	// Host is the registry's name in images; registry.acme.example, docker.io,
+	// acme.jfrog.io, docker-local.acme.jfrog.io or artifactory.acme.example:5001
+	// if empty. Certificates are for it, and Rules lead it to
 	// the address.
 	Host string
 
 	// RealmHost is the host of the token service; the registry's own, or
 	// auth.docker.io, if empty.
 	RealmHost string
+
+	// RealmPath is the path of the token service; /service/token, /token at
+	// auth.docker.io, and /v2/token at a JFrog if empty, except that of PortForm
+	// it is that of a repository, /artifactory/api/docker/docker-local/v2/token.
+	RealmPath string
+
+	// Form is how a JFrog is named in images; PathForm if empty.
+	Form Form
 
 	// BlobHost is where blobs are redirected to, with a signed address that
 	// takes no other authorization; none if empty, except that DockerHub has
@@ -100,6 +110,19 @@ type Options struct {
 	// if empty. Nothing to Basic and JFrog.
 	NoRight NoRight
 
+	// Lax makes the token service give everybody what nobody in particular gets,
+	// a wrong secret or not: who asks is looked at where a repository is asked
+	// for, if anywhere.
+	Lax bool
+
+	// NoCatalogue is a registry without a list of its repositories, as Docker
+	// Hub always is.
+	NoCatalogue bool
+
+	// CataloguePage is how many repositories one page of the list has at most;
+	// 100 if 0.
+	CataloguePage int
+
 	// PostOnly makes the token service answer GET with 405.
 	PostOnly bool
 
@@ -113,13 +136,28 @@ func (o Options) withDefaults() Options {
 	if o.Kind == "" {
 		o.Kind = Generic
 	}
-	host, realm, blobs := "registry.acme.example", "", ""
+	host, realm, blobs, path := "registry.acme.example", "", "", "/service/token"
 	switch o.Kind {
 	case DockerHub:
-		host, realm, blobs = "docker.io", "auth.docker.io", "production.cloudfront.docker.com"
+		host, realm, blobs, path = "docker.io", "auth.docker.io", "production.cloudfront.docker.com", "/token"
+		o.NoCatalogue = true
 	case JFrog:
-		host = "acme.jfrog.io"
+		host, path = "acme.jfrog.io", "/v2/token"
+		switch o.Form {
+		case PortForm:
+			host, path = "artifactory.acme.example:5001", artifactoryAPI+"docker-local/v2/token"
+		case SubdomainForm:
+			host = "docker-local.acme.jfrog.io"
+		default:
+			o.Form = PathForm
+		}
 	case Generic, Basic:
+	}
+	if o.RealmPath == "" {
+		o.RealmPath = path
+	}
+	if o.CataloguePage == 0 {
+		o.CataloguePage = 100
 	}
 	if o.Host == "" {
 		o.Host = host
@@ -218,7 +256,21 @@ func start(options Options, around func(*Registry) (cloud, error)) (*Registry, e
 		return errors.Join(err, r.app.Shutdown())
 	})
 	go func() { r.served <- r.server.ServeTLS(listener, "", "") }()
+	if options.Kind == DockerHub {
+		if err := r.previewLimit(); err != nil {
+			return nil, errors.Join(err, r.Close())
+		}
+	}
 	return r, nil
+}
+
+// previewLimit pushes the public image that Docker Hub has to ask for the rate
+// limit with. https://docs.docker.com/docker-hub/usage/pulls/
+func (r *Registry) previewLimit() error {
+	const repository = "ratelimitpreview/test"
+	r.Public(repository)
+	_, err := r.Push(context.Background(), repository, "latest", empty.Image)
+	return err
 }
 
 // Close breaks every connection off and ends the fake; what was pushed is

@@ -16,6 +16,7 @@ type Exchange struct {
 // ledger counts what was asked.
 type ledger struct {
 	mu        sync.Mutex
+	requests  int
 	exchanges []Exchange
 	manifests map[string]int // by repository
 	blobs     map[string]int
@@ -24,6 +25,13 @@ type ledger struct {
 
 func newLedger() *ledger {
 	return &ledger{manifests: make(map[string]int), blobs: make(map[string]int), pushed: make(map[string]struct{})}
+}
+
+// Requests is how many requests all the hosts got, pushes left out.
+func (r *Registry) Requests() int {
+	r.ledger.mu.Lock()
+	defer r.ledger.mu.Unlock()
+	return r.ledger.requests
 }
 
 // Exchanges is how many requests the token service got, refused ones included.
@@ -61,6 +69,12 @@ func (r *Registry) BlobRequests(repository string) int {
 	r.ledger.mu.Lock()
 	defer r.ledger.mu.Unlock()
 	return r.ledger.blobs[repository]
+}
+
+func (l *ledger) request() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.requests++
 }
 
 func (l *ledger) exchange(e Exchange) {

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 )
 
 // Right is what somebody may do in some repositories.
@@ -13,7 +14,8 @@ type Right struct {
 	// Repositories is a name, or a glob of path.Match: acme/*.
 	Repositories string
 
-	Push bool // besides to pull
+	Push   bool // besides to pull
+	Delete bool
 }
 
 // Pull is the right to pull from the repositories that a glob names.
@@ -21,6 +23,11 @@ func Pull(repositories string) Right { return Right{Repositories: repositories} 
 
 // PullPush is the right to pull from and push to them.
 func PullPush(repositories string) Right { return Right{Repositories: repositories, Push: true} }
+
+// PullPushDelete is every right to them.
+func PullPushDelete(repositories string) Right {
+	return Right{Repositories: repositories, Push: true, Delete: true}
+}
 
 // State is whether a user's secret still holds.
 type State string
@@ -39,6 +46,13 @@ type people struct {
 	mu            sync.Mutex
 	users         map[string]user
 	refreshTokens map[string]string // to the user's name
+	tokens        map[string]token  // secrets besides the password
+}
+
+// token is a secret of a user's that may end by itself.
+type token struct {
+	user string
+	ends time.Time // zero: never
 }
 
 type user struct {
@@ -48,7 +62,7 @@ type user struct {
 }
 
 func newPeople() *people {
-	return &people{users: make(map[string]user), refreshTokens: make(map[string]string)}
+	return &people{users: make(map[string]user), refreshTokens: make(map[string]string), tokens: make(map[string]token)}
 }
 
 // AddUser adds a user, or replaces them.
@@ -119,6 +133,15 @@ func (p *people) login(name, password string) verdict {
 		return accepted
 	}
 	u, known := p.users[name]
+	if t, found := p.tokens[password]; found {
+		switch {
+		case t.user != name:
+			return wrongUser
+		case !t.ends.IsZero() && !time.Now().Before(t.ends):
+			return expired
+		}
+		password = u.password
+	}
 	switch {
 	case name == "" || password == "" || !known || u.password != password:
 		if name != "" && password != "" && p.isOthers(password) {
@@ -171,7 +194,14 @@ func (p *people) allowed(name, repository string, actions []string) []string {
 
 func (r Right) gives(repository, action string) bool {
 	matches, err := path.Match(r.Repositories, repository)
-	return err == nil && matches && (action == "pull" || r.Push && action == "push")
+	return err == nil && matches && (action == "pull" || r.Push && action == "push" || r.Delete && action == "delete")
+}
+
+// addToken gives a user a secret besides the password.
+func (p *people) addToken(secret string, t token) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.tokens[secret] = t
 }
 
 // parseScope reads `repository:NAME:ACTION,ACTION`.

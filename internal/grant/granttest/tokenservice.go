@@ -11,14 +11,10 @@ import (
 
 // realm is the address of the token service, as challenges name it.
 func (r *Registry) realm() string {
-	switch r.options.Kind {
-	case JFrog:
-		return "https://" + r.options.RealmHost + "/v2/token"
-	case DockerHub:
-		return "https://" + r.options.RealmHost + "/token"
-	default:
-		return "https://" + r.options.RealmHost + "/service/token"
+	if own, ok := r.cloud.(interface{ realmPath() string }); ok {
+		return "https://" + r.options.RealmHost + own.realmPath()
 	}
+	return "https://" + r.options.RealmHost + r.options.RealmPath
 }
 
 // service is what the registry calls itself in challenges and tokens.
@@ -60,6 +56,9 @@ func (r *Registry) serveToken(w http.ResponseWriter, request *http.Request) {
 	r.ledger.exchange(exchange)
 	if r.options.OnExchange != nil {
 		r.options.OnExchange(exchange)
+	}
+	if a.verdict != accepted && r.options.Lax {
+		a.user, a.verdict = "", accepted
 	}
 	if a.verdict != accepted {
 		r.refuseLogin(w, a)
@@ -105,8 +104,8 @@ func (r *Registry) readForm(w http.ResponseWriter, request *http.Request, a *ask
 // less than was asked.
 func (r *Registry) granted(user string, scopes []string) (granted []oci.Access, short bool) {
 	for _, scope := range scopes {
-		if scope == oci.CatalogueScope && user != "" && r.options.Kind != DockerHub {
-			granted = append(granted, oci.Access{Type: "registry", Name: "catalog", Actions: []string{"*"}})
+		if scope == oci.CatalogueScope && user != "" && !r.options.NoCatalogue {
+			granted = append(granted, catalogueAccess)
 			continue
 		}
 		repository, actions, ok := parseScope(scope)
