@@ -83,7 +83,10 @@ func TestAMaterialIsPutInTheFormThatTheRegistryWants(t *testing.T) {
 		"a password for Docker Hub":          {"docker-hub", materialOf("docker-hub", "acme", "mypassword"), map[string]string{"username": "acme"}, 1},
 		"an old key of JFrog":                {"jfrog", materialOf("jfrog", "acme", "AKCp8abcdefgh"), map[string]string{"username": "acme"}, 1},
 		"a JFrog token that says its user":   {"jfrog", materialOf("jfrog", "", accessToken), map[string]string{"username": "Anna K"}, 0},
-		"a user that is given stays":         {"jfrog", materialOf("jfrog", "acme", accessToken), map[string]string{"username": "acme"}, 0},
+		"a user that is given stays":         {"jfrog", materialOf("jfrog", "acme", accessToken), map[string]string{"username": "acme"}, 1},
+		"a password for JFrog":               {"jfrog", materialOf("jfrog", "acme", "mypassword"), map[string]string{"username": "acme"}, 1},
+		"a reference token":                  {"jfrog", materialOf("jfrog", "acme", strings.Repeat("cmVmdGtu", 8)), map[string]string{"username": "acme"}, 0},
+		"Docker Hub's organisation token":    {"docker-hub", materialOf("docker-hub", "acme", "dckr_oat_abc"), map[string]string{"username": "acme"}, 0},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
