@@ -283,6 +283,10 @@ func (p *puller) report() Report {
 		Unpack:   p.timeline.of(unpacking),
 		Size:     p.documents.size(),
 		Layers:   p.board.layers(),
+		registry: registryTitle(p.request.Image),
+	}
+	if limit, told := p.registry.client.LastLimit(); told {
+		r.RateLimit = &limit
 	}
 	r.Rate = rateOf(r.Layers)
 	for _, layer := range r.Layers {

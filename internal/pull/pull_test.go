@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -384,4 +385,26 @@ func TestWhatTheRegistrySaysIsToldApart(t *testing.T) {
 	cancel()
 	_, err = store.Pull(ctx, far.request(t, "acme/train:v1"))
 	wantFault(t, err, fault.Unavailable, "cancelled")
+}
+
+func TestWhatARegistryStillGivesIsInTheReportWhereItTells(t *testing.T) {
+	far := newFarSide(t)
+	far.push(t, "acme/train:v1", imageOf(t, layer(t, file("hello", "hello"))))
+	store := openStore(t, pull.Config{})
+	if report := mustPull(t, store, far.request(t, "acme/train:v1")).Report; report.RateLimit != nil || report.LimitSentence() != "" {
+		t.Errorf("a registry that says nothing gives %+v, %q", report.RateLimit, report.LimitSentence())
+	}
+	var asked atomic.Int32
+	far.between(func(w http.ResponseWriter, r *http.Request) bool {
+		if strings.Contains(r.URL.Path, "/manifests/") {
+			w.Header().Set("Ratelimit-Limit", "200;w=21600")
+			w.Header().Set("Ratelimit-Remaining", strconv.Itoa(188-int(asked.Add(1)))+";w=21600")
+			w.Header().Set("Docker-Ratelimit-Source", "c5a3")
+		}
+		return false
+	})
+	warm := mustPull(t, store, far.request(t, "acme/train:v1")).Report // asks once, with HEAD
+	if got, want := warm.LimitSentence(), "registry.example.com: 187 of 200 pulls left in 6h0m0s (for account c5a3)"; got != want {
+		t.Errorf("sentence %q, want %q", got, want)
+	}
 }

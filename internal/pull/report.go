@@ -7,6 +7,9 @@ import (
 	"time"
 
 	"github.com/opencontainers/go-digest"
+
+	"fairlead.dev/fairlead/internal/image"
+	"fairlead.dev/fairlead/internal/oci"
 )
 
 // Report is what a pull did and what its time went on.
@@ -32,6 +35,12 @@ type Report struct {
 	Size     int64
 
 	Layers []LayerReport // from the bottom up
+
+	// RateLimit is what the registry said in its last answer of how much it
+	// still gives; nil where it spoke of no limit.
+	RateLimit *oci.RateLimit
+
+	registry string // for people: Docker Hub, or a host
 }
 
 // LayerReport is what a pull did with one layer.
@@ -101,6 +110,23 @@ func (r Report) Sentence() string {
 	}
 	b.WriteString(r.slowPhase())
 	return b.String()
+}
+
+// LimitSentence is how much the registry still gives, and to whom; "" where it
+// did not say.
+func (r Report) LimitSentence() string {
+	if r.RateLimit == nil {
+		return ""
+	}
+	return r.registry + ": " + r.RateLimit.String() + r.RateLimit.For()
+}
+
+// registryTitle is a registry's name for people.
+func registryTitle(ref image.Reference) string {
+	if ref.Host() == image.Hub {
+		return "Docker Hub"
+	}
+	return ref.Host()
 }
 
 // slowPhase names the phase that took the most of a slow pull.

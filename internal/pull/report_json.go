@@ -24,6 +24,14 @@ type reportDocument struct {
 	SizeBytes       int64           `json:"size_bytes"`
 	Retries         int             `json:"retries"`
 	Layers          []layerDocument `json:"layers"`
+	RateLimit       *limitDocument  `json:"rate_limit,omitempty"`
+}
+
+type limitDocument struct {
+	Limit         int     `json:"limit"`
+	Remaining     int     `json:"remaining"`
+	WindowSeconds float64 `json:"window_seconds,omitempty"`
+	Source        string  `json:"source,omitempty"`
 }
 
 type layerDocument struct {
@@ -40,7 +48,8 @@ type layerDocument struct {
 }
 
 // MarshalJSON writes the report with sizes in bytes and times in seconds, and
-// says whether the pull was warm and how often a download was taken up again.
+// says whether the pull was warm, how often a download was taken up again, and
+// how much the registry still gives where it told.
 // The names are part of the API: an execution shows them as its pull_report.
 func (r Report) MarshalJSON() ([]byte, error) {
 	document := reportDocument{
@@ -57,6 +66,9 @@ func (r Report) MarshalJSON() ([]byte, error) {
 		SizeBytes:       r.Size,
 		Retries:         r.Retries(),
 		Layers:          make([]layerDocument, len(r.Layers)),
+	}
+	if l := r.RateLimit; l != nil {
+		document.RateLimit = &limitDocument{Limit: l.Limit, Remaining: l.Remaining, WindowSeconds: inSeconds(l.Window), Source: l.Source}
 	}
 	for i, l := range r.Layers {
 		document.Layers[i] = layerDocument{

@@ -2,12 +2,16 @@ package pull
 
 import (
 	"encoding/json"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/opencontainers/go-digest"
+
+	"fairlead.dev/fairlead/internal/image"
+	"fairlead.dev/fairlead/internal/oci"
 )
 
 func TestAReportIsOneLineThatNamesThePhases(t *testing.T) {
@@ -63,6 +67,26 @@ func TestAReportIsWrittenInBytesAndSeconds(t *testing.T) {
 		if diff := cmp.Diff(want, string(got)); diff != "" {
 			t.Errorf("report (-want +got):\n%s", diff)
 		}
+	}
+}
+
+func TestWhatIsLeftIsToldOfDockerHubByItsNameAndOfWhom(t *testing.T) {
+	limit := oci.RateLimit{Limit: 200, Remaining: 187, Window: 6 * time.Hour}
+	for source, want := range map[string]string{
+		"":                                     "Docker Hub: 187 of 200 pulls left in 6h0m0s",
+		"192.0.2.7":                            "Docker Hub: 187 of 200 pulls left in 6h0m0s (for address 192.0.2.7)",
+		"2001:db8::7":                          "Docker Hub: 187 of 200 pulls left in 6h0m0s (for address 2001:db8::7)",
+		"4d2c6ab9-0f6e-4f5e-8a1f-6a2b6d1f1f5b": "Docker Hub: 187 of 200 pulls left in 6h0m0s (for account 4d2c6ab9-0f6e-4f5e-8a1f-6a2b6d1f1f5b)",
+	} {
+		limit.Source = source
+		report := Report{RateLimit: &limit, registry: registryTitle(image.MustParseReference("acme/train"))}
+		if got := report.LimitSentence(); got != want {
+			t.Errorf("sentence = %q, want %q", got, want)
+		}
+	}
+	got, err := json.Marshal(Report{RateLimit: &limit})
+	if err != nil || !strings.Contains(string(got), `"rate_limit":{"limit":200,"remaining":187,"window_seconds":21600,"source":"`) {
+		t.Errorf("%s, %v", got, err)
 	}
 }
 

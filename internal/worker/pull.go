@@ -53,6 +53,9 @@ func (r *run) pullImage(ctx context.Context) (pull.Image, error) {
 	pulled.Report.Token += asking
 	pulled.Report.Total += asking
 	r.journal.status(pulled.Report.Sentence())
+	if limit := pulled.Report.LimitSentence(); limit != "" {
+		r.journal.status(limit)
+	}
 	return pulled, nil
 }
 
