@@ -1,9 +1,12 @@
 package grant
 
 import (
+	"crypto/x509"
 	"encoding/pem"
+	"math"
 	"net"
 	"net/url"
+	"strconv"
 	"strings"
 	"sync"
 
@@ -38,32 +41,81 @@ var reachFields = []Field{
 
 // checkReach checks the fields that every kind has.
 func checkReach(m Material) error {
-	var errs []error
-	if text := m.Config[fieldProxy]; text != "" {
-		u, err := url.Parse(text)
-		switch {
-		case err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https":
-			errs = append(errs, fault.InvalidField(fieldProxy, "proxy_address", "is no http:// or https:// address").
-				WithHint("Write it as http://proxy.acme.example:3128."))
-		case u.User != nil:
-			errs = append(errs, fault.InvalidField(fieldProxy, "proxy_userinfo", "holds a user name, and this field is shown to people").
-				WithHint("Let the proxy know this server by its address, or set the proxy in the server's environment."))
-		}
-	}
-	if text := m.Config[fieldCA]; text != "" {
-		if block, _ := pem.Decode([]byte(text)); block == nil || block.Type != "CERTIFICATE" {
-			errs = append(errs, fault.InvalidField(fieldCA, "ca_pem", "holds no PEM certificate").
-				WithHint("Paste the certificate with its BEGIN and END lines; --field-file %s=FILE reads it from a file.", fieldCA))
-		}
-	}
+	errs := []error{checkProxy(m.Config[fieldProxy]), checkCA(m.Config[fieldCA])}
+	seen := make(map[string]bool)
 	for _, entry := range addressEntries(m) {
-		host, address, found := strings.Cut(entry, "=")
-		name, port, err := net.SplitHostPort(address)
-		if !found || host == "" || err != nil || name == "" || port == "" {
-			errs = append(errs, fault.InvalidField(fieldAddresses, "address_pair", "%q is not HOST=ADDRESS:PORT", entry))
+		host, _, _ := strings.Cut(strings.ToLower(entry), "=")
+		switch {
+		case !isAddressPair(entry):
+			errs = append(errs, fault.InvalidField(fieldAddresses, "address_pair", "%q is not HOST=ADDRESS:PORT", entry).
+				WithHint("Write the registry's host alone, and the address with its port: acme.azurecr.io=10.1.2.3:443."))
+		case seen[host]:
+			errs = append(errs, fault.InvalidField(fieldAddresses, "address_twice", "names %s twice", host))
 		}
+		seen[host] = true
 	}
 	return fault.Join(errs...)
+}
+
+func checkProxy(text string) error {
+	if text == "" {
+		return nil
+	}
+	u, err := url.Parse(text)
+	switch {
+	case err != nil || u.Hostname() == "" || u.Scheme != "http" && u.Scheme != "https" || !isPortOrNone(u.Port()):
+		return fault.InvalidField(fieldProxy, "proxy_address", "is no http:// or https:// address").
+			WithHint("Write it as http://proxy.acme.example:3128.")
+	case u.User != nil:
+		return fault.InvalidField(fieldProxy, "proxy_userinfo", "holds a user name, and this field is shown to people").
+			WithHint("Let the proxy know this server by its address, or set the proxy in the server's environment.")
+	case strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "":
+		return fault.InvalidField(fieldProxy, "proxy_address", "has more than a host and a port").
+			WithHint("Write it as http://proxy.acme.example:3128.")
+	default:
+		return nil
+	}
+}
+
+// checkCA wants certificates and nothing else: the field is shown to people, and
+// a private key beside them would be too.
+func checkCA(text string) error {
+	rest := []byte(text)
+	for n := 0; ; n++ {
+		block, after := pem.Decode(rest)
+		if block == nil {
+			if n == 0 && text != "" {
+				return fault.InvalidField(fieldCA, "ca_pem", "holds no PEM certificate").
+					WithHint("Paste the certificate with its BEGIN and END lines; --field-file %s=FILE reads it from a file.", fieldCA)
+			}
+			return nil
+		}
+		if block.Type != "CERTIFICATE" {
+			return fault.InvalidField(fieldCA, "ca_other", "holds something other than certificates, and this field is shown to people").
+				WithHint("Give the certificates alone. If a private key was pasted, nothing of it was kept.")
+		}
+		if _, err := x509.ParseCertificate(block.Bytes); err != nil {
+			return fault.InvalidField(fieldCA, "ca_pem", "holds a certificate that cannot be read").
+				WithHint("Copy it again, whole.")
+		}
+		rest = after
+	}
+}
+
+// isAddressPair reports whether a text is HOST=ADDRESS:PORT.
+func isAddressPair(entry string) bool {
+	host, address, found := strings.Cut(entry, "=")
+	u, err := url.Parse("//" + host)
+	if !found || err != nil || u.Host != host || u.Hostname() == "" || !isPortOrNone(u.Port()) {
+		return false
+	}
+	name, port, err := net.SplitHostPort(address)
+	return err == nil && name != "" && port != "" && isPortOrNone(port)
+}
+
+func isPortOrNone(port string) bool {
+	n, err := strconv.Atoi(port)
+	return port == "" || err == nil && n > 0 && n <= math.MaxUint16
 }
 
 func addressEntries(m Material) []string {
