@@ -79,11 +79,11 @@ func (r *Registry) serveAPI(w http.ResponseWriter, request *http.Request) {
 			request.Header.Set("Authorization", "Bearer "+token)
 			w = &rewriter{ResponseWriter: w, on: http.StatusUnauthorized, instead: jfrogDenied}
 		}
-		if path != nil && path[2] == "manifests" {
-			w = &rewriter{ResponseWriter: w, on: http.StatusNotFound, instead: jfrogUnknown}
-		}
 		if r.serveArtifactory(w, request) {
 			return
+		}
+		if path != nil && path[2] == "manifests" {
+			w = &rewriter{ResponseWriter: w, on: http.StatusNotFound, instead: jfrogUnknown}
 		}
 	case Generic, DockerHub:
 	}
