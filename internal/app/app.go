@@ -117,7 +117,10 @@ func (s *Server) wire(ctx context.Context, version string) error {
 	if err != nil {
 		return err
 	}
-	catalogue := grant.NewCatalogue(grant.Config{Transport: s.reach, Now: now, Logger: s.logger})
+	catalogue, err := s.kinds(now)
+	if err != nil {
+		return err
+	}
 	changed := new(execution.Bell)
 
 	s.accounts = account.NewService(s.store, now)
@@ -142,6 +145,19 @@ func (s *Server) wire(ctx context.Context, version string) error {
 	s.first = FirstUser{Username: s.config.Admin, Organization: s.config.Organization}
 	s.first.Password, err = s.accounts.Bootstrap(ctx, s.config.Admin, s.config.Organization)
 	return err
+}
+
+// kinds are the kinds of registry credential, as this server trades them.
+func (s *Server) kinds(now func() time.Time) (*grant.Catalogue, error) {
+	config := grant.Config{Transport: s.reach, Now: now, Logger: s.logger}
+	own, err := newIdentity(s.config.IdentityTokens)
+	if err != nil {
+		return nil, err
+	}
+	if own != nil {
+		config.IdentityToken = own.token
+	}
+	return grant.NewCatalogue(config), nil
 }
 
 // routeTo is how the server was told to reach a registry; nil: in no way of its

@@ -37,6 +37,10 @@ type Config struct {
 
 	Registries RegistryConfig
 
+	// IdentityTokens are files of the server's own identity: FILE for every
+	// audience, or AUDIENCE=FILE.
+	IdentityTokens []string
+
 	LogLevel  string
 	LogFormat string
 }
@@ -72,6 +76,7 @@ func (c *Config) Flags(set *pflag.FlagSet) {
 	set.BoolVar(&c.Worker.Enabled, "worker", true, "run executions on this machine too (needs root)")
 	c.Worker.flags(set)
 	c.Registries.flags(set)
+	set.StringArrayVar(&c.IdentityTokens, "identity-token-file", nil, "file with the server's own OIDC token, for keyless credentials: FILE or AUDIENCE=FILE")
 	set.StringVar(&c.LogLevel, "log-level", "info", "debug, info, warn or error")
 	set.StringVar(&c.LogFormat, "log-format", "auto", "text, json, or auto: text on a terminal")
 }

@@ -81,7 +81,7 @@ func (g gcp) Normalise(in Material) (Material, []string, error) {
 	hasKey := !out.Secrets[fieldKey].IsEmpty()
 	switch {
 	case hasKey && keyless:
-		return Material{}, nil, fault.InvalidField(fieldKey, "key_and_keyless", "is given, and a keyless credential's %s or %s too", fieldAccount, fieldProvider).
+		return Material{}, nil, fault.InvalidField(fieldKey, "secret_twice", "is given, and a keyless credential's %s or %s too", fieldAccount, fieldProvider).
 			WithHint("Give the key, or the two others without it; an empty value takes one away.")
 	case hasKey:
 		return g.normaliseKey(out)
