@@ -3,6 +3,7 @@ package oci
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -66,6 +67,10 @@ func (c *Client) list(ctx context.Context, path string, size int, repository str
 	for {
 		page, next, err := c.listPage(ctx, path, query, repository, authorization)
 		all.Pages++
+		if answer, ok := errors.AsType[*Error](err); ok && answer.Status == http.StatusBadRequest && all.Pages == 1 {
+			query = "" // some find fault with a number above their own
+			continue
+		}
 		if err != nil {
 			return Listing{Pages: all.Pages}, err
 		}
