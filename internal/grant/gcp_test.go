@@ -222,6 +222,27 @@ func TestAnAccessTokenThatIsAboutToEndIsMadeAnew(t *testing.T) {
 	}
 }
 
+func TestAnAccessTokenThatIsAboutToEndServesWhileGoogleGivesNoOther(t *testing.T) {
+	g := newGoogle(t, granttest.GoogleOptions{AccessLifetime: 4 * time.Minute})
+	m := g.material()
+	first, err := g.issue(m, "my-project/ml/train:v1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	g.Throttle(1)
+	second, err := g.issue(m, "my-project/ml/train:v1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if second.ExpiresAt.After(first.ExpiresAt) || g.Calls("token") != 2 {
+		t.Errorf("it holds until %s, and the first one until %s, after %d assertions", second.ExpiresAt, first.ExpiresAt, g.Calls("token"))
+	}
+	g.DisableKeys(googleEmail) // is no trouble that passes
+	if _, err := g.issue(m, "my-project/ml/train:v1"); !fault.Is(err, fault.Unauthenticated) {
+		t.Errorf("%v, want that the key is refused", err)
+	}
+}
+
 func TestAnAccessTokenThatWasRevokedIsMadeAnewOnce(t *testing.T) {
 	g := newGoogle(t, granttest.GoogleOptions{})
 	m := g.material()

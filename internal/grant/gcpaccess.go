@@ -88,11 +88,13 @@ func (t *googleTokens) forget(id materialID, refused googleAccess) {
 }
 
 // access is an access token for the credential's account, and whether it was
-// known already. The error is a fault.
+// known already. One that is about to end is used to its end while Google gives
+// no other. The error is a fault.
 func (g gcp) access(ctx context.Context, m Material, ref image.Reference) (_ googleAccess, known bool, _ error) {
 	id := idOf(m)
-	if access := g.tokens.get(id); g.exchange.now().Add(accessAhead).Before(access.ends) {
-		return access, true, nil
+	held := g.tokens.get(id)
+	if g.exchange.now().Add(accessAhead).Before(held.ends) {
+		return held, true, nil
 	}
 	// Whoever waits may go; the trade goes on for the others.
 	flight := g.tokens.flights.DoChan(string(id[:]), func() (any, error) {
@@ -102,7 +104,11 @@ func (g gcp) access(ctx context.Context, m Material, ref image.Reference) (_ goo
 	case <-ctx.Done():
 		return googleAccess{}, false, googleFault(ctx.Err(), m, ref)
 	case result := <-flight:
-		if result.Err != nil {
+		passes := fault.Is(result.Err, fault.Exhausted) || fault.Is(result.Err, fault.Unavailable)
+		switch {
+		case passes && g.exchange.now().Before(held.ends): // which serves until it has passed
+			return held, true, nil
+		case result.Err != nil:
 			return googleAccess{}, false, result.Err
 		}
 		return result.Val.(googleAccess), false, nil //nolint:forcetypeassert // the flight returns nothing else

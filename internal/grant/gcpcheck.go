@@ -125,7 +125,7 @@ func list[Page any](ctx context.Context, c googleCheck, path string, add func(Pa
 }
 
 // repositories lists the images that patterns cover, and returns the
-// repositories that patterns name or that were found.
+// repositories that patterns name, and those of a project that hold such images.
 func (c googleCheck) repositories(ctx context.Context) []artifactRepository {
 	named := artifactRepositories(c.request)
 	if len(named) == 0 {
@@ -134,15 +134,22 @@ func (c googleCheck) repositories(ctx context.Context) []artifactRepository {
 	}
 	repositories, doubt := c.expand(ctx, named)
 	var found []string
+	var concerned []artifactRepository
 	listed := 0
-	for _, r := range repositories[:min(len(repositories), artifactMost)] {
-		images, err := c.images(ctx, r)
-		if err != nil {
-			doubt = c.fault(err)
-			continue
+	for i, r := range repositories {
+		var images []string
+		if i < artifactMost {
+			var err error
+			if images, err = c.images(ctx, r); err != nil {
+				doubt = c.fault(err)
+			} else {
+				listed++
+			}
 		}
-		listed++
 		found = append(found, images...)
+		if len(images) > 0 || slices.Contains(named, r) {
+			concerned = append(concerned, r)
+		}
 	}
 	slices.Sort(found)
 	found = slices.Compact(found)
@@ -150,16 +157,19 @@ func (c googleCheck) repositories(ctx context.Context) []artifactRepository {
 	report.Listed = listed > 0
 	report.Repositories = found[:min(len(found), MostRepositories)]
 	switch {
-	case listed == 0 && doubt != nil:
+	case len(found) == 0 && doubt != nil:
 		c.checkup.Unknown(AskRepositories, "Google does not list what it can read: "+doubt.Message, doubt.Hint)
 	case len(found) == 0:
 		c.checkup.Warn(AskRepositories, "nothing_readable", "Of the images that it lists, a pattern covers none",
 			"Check the patterns: the location, the project and the repository.", "")
 	default:
-		c.checkup.Passed(AskRepositories, fmt.Sprintf("It lists %s of %s that a pattern covers",
-			counted(len(found), "image", "images"), counted(listed, "repository", "repositories")))
+		sentence := fmt.Sprintf("It lists %s that a pattern covers", counted(len(found), "image", "images"))
+		if doubt != nil || listed < len(repositories) {
+			sentence += ", and not every repository could be listed"
+		}
+		c.checkup.Passed(AskRepositories, sentence)
 	}
-	return repositories
+	return concerned
 }
 
 // expand puts the repositories that a project has in place of a pattern for all

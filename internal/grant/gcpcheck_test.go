@@ -68,6 +68,17 @@ func TestOfAProjectsRepositoriesThoseThatAPatternCoversAreListed(t *testing.T) {
 	}
 }
 
+func TestOfAProjectARepositoryThatNoPatternConcernsFailsNoCheck(t *testing.T) {
+	g := newGoogle(t, granttest.GoogleOptions{})
+	g.SetRoles(googleEmail, map[string]granttest.GoogleRole{"my-project": granttest.GoogleReader, "my-project/secret": granttest.GoogleAdmin})
+	if got := step(t, g.check(g.material(), "", "my-project/*/train"), grant.AskRights); got.Result != grant.Passed {
+		t.Errorf("%+v", got)
+	}
+	if got := step(t, g.check(g.material(), "", "my-project/*"), grant.AskRights); got.Result != grant.Warning {
+		t.Errorf("with a pattern that does: %+v", got)
+	}
+}
+
 func TestARegistryOfGcrIOIsListedAsTheRepositoryThatItIs(t *testing.T) {
 	g := newGoogle(t, granttest.GoogleOptions{Host: "eu.gcr.io"})
 	g.push("example.com/scoped/train")

@@ -49,7 +49,7 @@ var googleTokenURIs = []string{
 // The account's own addresses, and those of Google's default accounts.
 // https://cloud.google.com/iam/docs/service-account-types
 var (
-	googleEmail   = regexp.MustCompile(`^[a-z0-9-]{1,100}@(?:[a-z0-9-]{1,63}\.){1,8}gserviceaccount\.com$`)
+	googleEmail   = regexp.MustCompile(`^[a-z0-9.-]{1,100}@(?:[a-z0-9-]{1,63}\.){1,8}gserviceaccount\.com$`)
 	googleProject = regexp.MustCompile(`^(?:[a-z0-9.-]{1,100}:)?[a-z][a-z0-9-]{4,60}$`)
 	googleKeyID   = regexp.MustCompile(`^[0-9a-f]{8,64}$`)
 )

@@ -1,7 +1,6 @@
 package granttest_test
 
 import (
-	"context"
 	"crypto"
 	"crypto/rand"
 	"crypto/rsa"
@@ -195,7 +194,7 @@ func accessOf(t *testing.T, g *granttest.Google, key map[string]string, scopes s
 // get asks an address with an Authorization header.
 func get(t *testing.T, g *granttest.Google, address string, apply func(*http.Request)) (status int, body string) {
 	t.Helper()
-	request, err := http.NewRequestWithContext(context.Background(), http.MethodGet, address, http.NoBody)
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, address, http.NoBody)
 	if err != nil {
 		t.Fatal(err)
 	}
