@@ -251,8 +251,8 @@ func (r *registryCheck) authorize(ctx context.Context, who login, scope string) 
 	return oci.Bearer(token.Value), token, err
 }
 
-// read asks whether somebody can read a repository, as a pull would up to its
-// manifest. The error is a fault.
+// read asks whether somebody can read a repository: by what the token says, and
+// by its list of tags. The error is the fault of a pull.
 func (r *registryCheck) read(ctx context.Context, name string, who login) error {
 	ref, err := image.ParseReference(r.host + "/" + name)
 	if err != nil {
@@ -266,7 +266,11 @@ func (r *registryCheck) read(ctx context.Context, name string, who login) error 
 		return diagnosis.NoPullRight(ref, who.user)
 	}
 	r.left--
-	if _, err := r.client.Tags(ctx, name, 1, authorization); err != nil {
+	_, err = r.client.Tags(ctx, name, 1, authorization)
+	if answer, ok := errors.AsType[*oci.Error](err); ok && token.SaysAccess && !answer.Temporary() && !answer.Has(oci.CodeNameUnknown) {
+		return nil // it lists no tags to those who may pull
+	}
+	if err != nil {
 		return diagnosis.Of(err, diagnosis.Subject{Service: diagnosis.At(r.host), Image: ref, User: who.user})
 	}
 	return nil

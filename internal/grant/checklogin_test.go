@@ -289,9 +289,26 @@ func TestWhatCannotBeReadOfWhatPatternsNameIsTold(t *testing.T) {
 	if got.Result != grant.Warning || got.Code != "partly_readable" || !strings.Contains(got.Sentence, "acme/secret") {
 		t.Errorf("%+v", got)
 	}
+	s.SetRights("acme", granttest.Pull("new/*"))
+	report := s.check(t, s.material, "", s.Host()+"/new/train")
+	if got := step(t, report, grant.AskRepositories); got.Result != grant.Warning || got.Code != "repository_not_found" {
+		t.Errorf("what nothing was pushed to yet: %+v", got)
+	}
+	if got := step(t, report, grant.AskRights); got.Result != grant.Passed {
+		t.Errorf("its rights: %+v", got)
+	}
 	s.SetRights("acme")
 	if got := step(t, s.check(t, s.material, "", s.Host()+"/acme/*"), grant.AskRepositories); got.Code != "nothing_readable" {
 		t.Errorf("%+v", got)
+	}
+}
+
+func TestARegistryThatListsNeitherRepositoriesNorTagsIsTakenAtItsTokensWord(t *testing.T) {
+	s := newSetting(t, granttest.Options{NoCatalogue: true, NoTags: true})
+	report := s.check(t, s.material, "acme/train:v1", s.Host()+"/acme/*")
+	wantSteps(t, report, "secret passed", "narrow passed", "repositories passed", "rights passed", "expiry unknown", "image passed")
+	if report.Listed {
+		t.Error("it says that the registry has a list")
 	}
 }
 

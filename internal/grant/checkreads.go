@@ -11,9 +11,11 @@ import (
 	"fairlead.dev/fairlead/internal/oci"
 )
 
-// repositories tells what can be read of what a pattern covers, and returns the
-// names of it on the registry, those that were tried first.
-func (r *registryCheck) repositories(ctx context.Context) (readable []string) {
+// repositories tells what can be read of what a pattern covers, and returns its
+// names on the registry, those that were tried first; or else those of what does
+// not exist and is not refused, which something may be pushed to yet.
+func (r *registryCheck) repositories(ctx context.Context) []string {
+	var readable, missing, absent []string
 	listing, listed := r.list(ctx)
 	candidates := slices.Clone(r.literal)
 	for _, name := range covered(r.request.Patterns, r.host, listing.Names) {
@@ -21,7 +23,6 @@ func (r *registryCheck) repositories(ctx context.Context) (readable []string) {
 			candidates = append(candidates, name)
 		}
 	}
-	var missing []string
 	var refused error
 	for i, name := range candidates {
 		inList := slices.Contains(listing.Names, name)
@@ -33,12 +34,18 @@ func (r *registryCheck) repositories(ctx context.Context) (readable []string) {
 		}
 		if err := r.read(ctx, name, r.who); err != nil {
 			missing, refused = append(missing, name), cmp.Or(refused, err)
+			if fault.Is(err, fault.NotFound) {
+				absent = append(absent, name)
+			}
 			continue
 		}
 		readable = append(readable, name)
 	}
 	r.note(readable, listed)
 	r.tell(readable, missing, refused, listing, listed)
+	if len(readable) == 0 {
+		return absent
+	}
 	return readable
 }
 
@@ -102,6 +109,9 @@ func (r *registryCheck) tell(readable, missing []string, refused error, listing 
 		r.checkup.Warn(AskRepositories, "partly_readable", fmt.Sprintf("%s, and not %s: %s", can, counted(len(missing), "other", "others"), f.Message), f.Hint, "")
 	case len(readable) > 0:
 		r.checkup.Passed(AskRepositories, can)
+	case fault.Is(refused, fault.NotFound): // the secret is not to blame
+		f := fault.From(refused)
+		r.checkup.Warn(AskRepositories, f.Code, f.Message, f.Hint, "")
 	case len(r.literal) > 0 && refused != nil:
 		r.checkup.Failed(AskRepositories, refused)
 	case listed:

@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+
 	"fairlead.dev/fairlead/internal/account"
 	"fairlead.dev/fairlead/internal/app/adapter"
 	"fairlead.dev/fairlead/internal/audit"
@@ -31,6 +33,8 @@ func newChecked(t *testing.T) *checked {
 	t.Helper()
 	c := &checked{safe: newSafe(t), registry: granttest.New(t, granttest.Options{})}
 	c.registry.AddUser("robot", password, granttest.Pull("ml/*"))
+	_, err := c.registry.Push(t.Context(), "ml/train", "v1", empty.Image)
+	c.must(err)
 	now := func() time.Time { return time.Now().UTC().Add(c.ahead) }
 	accounts := account.NewService(c.store, now)
 	catalogue := grant.NewCatalogue(grant.Config{Transport: granttest.NewTransport(t, c.registry), Now: now})

@@ -87,6 +87,10 @@ func (r *Registry) serveAPI(w http.ResponseWriter, request *http.Request) {
 		}
 	case Generic, DockerHub:
 	}
+	if r.options.NoTags && strings.HasSuffix(request.URL.Path, "/tags/list") {
+		http.NotFound(w, request)
+		return
+	}
 	if request.URL.Path == oci.CataloguePath {
 		if r.options.NoCatalogue {
 			http.NotFound(w, request)

@@ -119,6 +119,9 @@ type Options struct {
 	// Hub always is.
 	NoCatalogue bool
 
+	// NoTags is a registry that lists the tags of a repository to nobody.
+	NoTags bool
+
 	// CataloguePage is how many repositories one page of the list has at most;
 	// 100 if 0.
 	CataloguePage int
