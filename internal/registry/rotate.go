@@ -24,7 +24,7 @@ type Retired struct {
 	Until time.Time
 
 	// AtRegistry tells that it is then ended at the registry too, since
-	// Fairlead had the registry make the one after it.
+	// Fairlead had the registry make it, or the one after it.
 	AtRegistry bool
 }
 
@@ -56,11 +56,11 @@ func (s *Service) Rotate(ctx context.Context, actor account.Actor, id string, ro
 	if err != nil {
 		return Credential{}, nil, err
 	}
-	fresh, err := s.successor(ctx, current, old, rotation)
+	fresh, ends, err := s.successor(ctx, current, old, rotation)
 	if err != nil {
 		return Credential{}, nil, err
 	}
-	credential, warnings, err := s.replace(ctx, actor, current, fresh, rotation, tell)
+	credential, warnings, err := s.replace(ctx, actor, current, fresh, ends, rotation, tell)
 	if err != nil && rotation.Renew {
 		// The key that the registry made is of no use to anybody.
 		err = errors.Join(err, s.kinds.Retire(context.WithoutCancel(ctx), current.Kind, fresh, old))
@@ -68,33 +68,38 @@ func (s *Service) Rotate(ctx context.Context, actor account.Actor, id string, ro
 	return credential, warnings, err
 }
 
-// successor is the material that takes the old one's place.
-func (s *Service) successor(ctx context.Context, current Credential, old Material, rotation Rotation) (Material, error) {
+// successor is the material that takes the old one's place, and whether the old
+// secret is to be ended at the registry: Fairlead made the one after it there,
+// or made the old one itself, and the one before it comes back.
+func (s *Service) successor(ctx context.Context, current Credential, old Material, rotation Rotation) (_ Material, ends bool, _ error) {
 	switch {
 	case rotation.Renew && rotation.New == nil && !rotation.Back:
-		return s.kinds.Renew(ctx, current.Kind, old)
+		fresh, err := s.kinds.Renew(ctx, current.Kind, old)
+		return fresh, true, err
 	case rotation.Back && rotation.New == nil && !rotation.Renew:
 		held, err := s.store.Retired(ctx, current.ID)
 		if err != nil {
-			return Material{}, err
+			return Material{}, false, err
 		}
 		if len(held) == 0 {
-			return Material{}, fault.InvalidField("back", "nothing_held", "no replaced secret of %s is held any more", current.Name).
+			return Material{}, false, fault.InvalidField("back", "nothing_held", "no replaced secret of %s is held any more", current.Name).
 				WithHint("Give the old secret itself: `fairlead registry rotate %s`.", current.ID)
 		}
-		return s.openRetired(current, held[0])
+		back, err := s.openRetired(current, held[0])
+		return back, held[0].AtRegistry, err
 	case rotation.New != nil && !rotation.Renew && !rotation.Back:
 		fresh := Material{Config: maps.Clone(old.Config), Secrets: maps.Clone(old.Secrets)}
 		maps.Copy(fresh.Config, rotation.New.Config)
 		maps.Copy(fresh.Secrets, rotation.New.Secrets)
-		return fresh, nil
+		return fresh, false, nil
 	default:
-		return Material{}, fault.InvalidField("configuration", "rotation_what", "give either the new secret, or `renew`, or `back`")
+		return Material{}, false, fault.InvalidField("configuration", "rotation_what", "give either the new secret, or `renew`, or `back`")
 	}
 }
 
-// replace checks fresh and puts it in the place of current's material.
-func (s *Service) replace(ctx context.Context, actor account.Actor, current Credential, fresh Material, rotation Rotation, tell func(CheckStep)) (Credential, []string, error) {
+// replace checks fresh and puts it in the place of current's material, which
+// ends at the registry too when it is forgotten, or not.
+func (s *Service) replace(ctx context.Context, actor account.Actor, current Credential, fresh Material, ends bool, rotation Rotation, tell func(CheckStep)) (Credential, []string, error) {
 	normalised, err := s.kinds.Normalise(current.Kind, patternTexts(current.Patterns), fresh)
 	if err != nil {
 		return Credential{}, nil, err
@@ -126,7 +131,7 @@ func (s *Service) replace(ctx context.Context, actor account.Actor, current Cred
 	}
 	retired := Retired{
 		CredentialID: current.ID, Version: current.Version, Config: current.Config, Sealed: current.Sealed,
-		Until: latest(current.GrantsUntil.Add(holdMargin), now.Add(holdLeast)), AtRegistry: rotation.Renew,
+		Until: latest(current.GrantsUntil.Add(holdMargin), now.Add(holdLeast)), AtRegistry: ends,
 	}
 	if err := s.sealAnd(&credential, normalised.Material, func() error {
 		return s.store.RotateCredential(ctx, credential, retired, s.event(actor, audit.CredentialRotate, credential))
