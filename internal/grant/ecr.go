@@ -317,16 +317,20 @@ func policyDocument(statements ...statement) string {
 	return string(text)
 }
 
-// pullPolicy allows to pull one repository, and nothing else.
+// pullPolicy allows to pull the repositories, and nothing else.
 func pullPolicy(h ecrHost, repositories ...string) string {
+	return policyDocument(pullStatements(h, repositories...)...)
+}
+
+func pullStatements(h ecrHost, repositories ...string) []statement {
 	var resources []string
 	for _, repository := range repositories {
 		resources = append(resources, h.repositoryARN(repository))
 	}
-	return policyDocument(
-		statement{"Allow", []string{tokenAction}, []string{"*"}},
-		statement{"Allow", slices.Clone(pullActions), resources},
-	)
+	return []statement{
+		{"Allow", []string{tokenAction}, []string{"*"}},
+		{"Allow", slices.Clone(pullActions), resources},
+	}
 }
 
 // refusalLife is how long STS is not asked again for a narrowed session of whom

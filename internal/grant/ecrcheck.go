@@ -98,7 +98,7 @@ func (e awsECR) checkHost(ctx context.Context, a *amazon, host string, request C
 		return false
 	}
 	checkup.Passed(AskSecret, fmt.Sprintf("AWS accepts the access key %s and gives a token for %s", user, host))
-	e.tellNarrow(narrow, a.host, aws.ToString(who.Arn), checkup)
+	e.tellNarrow(narrow, narrowing(a.host, aws.ToString(who.Arn)), checkup)
 
 	// What the identity itself may is asked with its own rights, since a
 	// session's are narrowed.
@@ -113,7 +113,11 @@ func (e awsECR) checkHost(ctx context.Context, a *amazon, host string, request C
 	if ref := request.Image; !ref.IsZero() && ref.Host() == host && !slices.Contains(repositories, ref.Repository()) {
 		repositories = slices.Insert(repositories, 0, ref.Repository())
 	}
-	checkRights(ctx, own, host, repositories, request.Patterns, checkup)
+	least := pullStatements(a.host, policyRepositories(host, request.Patterns)...)
+	if request.Material.Config[fieldRoleARN] == "" { // a role is limited when it is assumed
+		least = append(least, narrowing(a.host, aws.ToString(who.Arn)))
+	}
+	checkRights(ctx, own, repositories, policyDocument(least...), checkup)
 	return true
 }
 
@@ -138,16 +142,20 @@ func (e awsECR) checkSession(ctx context.Context, a *amazon, request CheckReques
 	return session, narrow, err
 }
 
-func (awsECR) tellNarrow(narrow bool, h ecrHost, arn string, checkup *Checkup) {
+// narrowing lets a user get sessions of fewer rights than its own.
+func narrowing(h ecrHost, arn string) statement {
+	return statement{"Allow", []string{"sts:GetFederationToken"}, []string{"arn:" + partition(h.region) + ":sts::" + accountOf(arn) + ":federated-user/" + sessionName}}
+}
+
+func (awsECR) tellNarrow(narrow bool, allows statement, checkup *Checkup) {
 	if narrow {
 		checkup.Passed(AskNarrow, "Each grant is limited to pulling the one repository")
 		return
 	}
-	account := accountOf(arn)
 	checkup.Warn(AskNarrow, "not_narrow",
 		"STS gives this key no session of fewer rights, so that a worker's grant is good for every repository that the key may read",
 		"Allow the user sts:GetFederationToken with this statement; it can only take rights away.",
-		policyDocument(statement{"Allow", []string{"sts:GetFederationToken"}, []string{"arn:" + partition(h.region) + ":sts::" + account + ":federated-user/" + sessionName}}))
+		indented(policyDocument(allows)))
 }
 
 // accountOf is the account in an ARN.
@@ -227,8 +235,8 @@ var noImage = "sha256:" + strings.Repeat("0", 64)
 // checkRights tries whether the identity may do more than read, with requests
 // that change nothing: a manifest that is none is not stored, and no image has
 // the digest that is to be deleted. AWS decides on the right before it looks at
-// either.
-func checkRights(ctx context.Context, a *amazon, host string, repositories []string, patterns []image.Pattern, checkup *Checkup) {
+// either. least is the policy that it should have.
+func checkRights(ctx context.Context, a *amazon, repositories []string, least string, checkup *Checkup) {
 	if len(repositories) == 0 {
 		checkup.Unknown(AskRights, "There is no repository to try on whether the key may do more than read",
 			"Name one in a pattern, or check with --image.")
@@ -260,8 +268,7 @@ func checkRights(ctx context.Context, a *amazon, host string, repositories []str
 	}
 	switch {
 	case len(may) > 0:
-		warnMayMore(checkup, may, indented(pullPolicy(a.host, policyRepositories(host, patterns)...)),
-			"Give its user or role this policy instead.")
+		warnMayMore(checkup, may, indented(least), "Give its user or role this policy instead.")
 	case clean == 0:
 		f := a.fault(doubt, image.Reference{}, "")
 		checkup.Unknown(AskRights, "Whether it may do more than read could not be tried: "+f.Message, f.Hint)
