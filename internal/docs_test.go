@@ -25,7 +25,7 @@ var unmet = []string{
 	"ca_pem", "host_address", "host_name", "host_twice", "store_root", "mount_key", "kind_unknown", "image_missing",
 	"field_choice", "field_control", "field_required", "field_too_long", "field_unknown", "field_secret", "field_not_secret",
 	"username_colon", "username_mail", "username_required", "address_pair", "address_twice", "ca_other", "proxy_address", "proxy_userinfo", "renew_unsupported",
-	"endpoint_address", "external_id_alone", "region_unknown", "role_arn", "role_name", "access_key_id", "certificate_pem", "client_id", "key_field", "key_json", "account_email", "provider_name", "token_uri_keyless", "secret_twice", "tenant_id", "session_token_missing", "session_token_needless",
+	"endpoint_address", "external_id_alone", "region_unknown", "role_arn", "role_name", "access_key_id", "certificate_pem", "client_id", "key_field", "key_json", "account_email", "provider_name", "token_uri_keyless", "authority_federated", "secret_twice", "tenant_id", "session_token_missing", "session_token_needless",
 }
 
 // codeInSource finds a code where a fault is made, and in the tables of faults.

@@ -54,6 +54,18 @@ var azureRows = []Row{
 		Hint:     "Compare issuer, subject and audience of the federated credential with what Entra names; they must be equal to the letter.",
 	},
 	{
+		Services: []Service{Entra}, Codes: []string{"AADSTS50027"},
+		Kind: fault.Unauthenticated, Code: "federation_refused",
+		Sentence: "Entra cannot read this server's identity token",
+		Hint:     "Its operator gives the token of an OpenID Connect provider (--identity-token-file), whole and signed.",
+	},
+	{
+		Services: []Service{Entra}, Codes: []string{"AADSTS700027"}, Says: regexp.MustCompile(`(?i)assertion contains an invalid signature`),
+		Kind: fault.Unauthenticated, Code: "federation_refused",
+		Sentence: "Entra finds no key of the issuer that this server's identity is signed with",
+		Hint:     "Entra must reach the issuer's /.well-known/openid-configuration over the internet, and the keys that it names.",
+	},
+	{
 		Services: []Service{Entra}, Codes: []string{"AADSTS700024"},
 		Kind: fault.Unauthenticated, Code: "clock_skew",
 		Sentence: "Entra refused the request of {user} for its time: the clock of this machine is wrong, or the identity token is old",

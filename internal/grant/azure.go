@@ -17,9 +17,6 @@ import (
 	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
-	azcloud "github.com/Azure/azure-sdk-for-go/sdk/azcore/cloud"
-	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
-	azruntime "github.com/Azure/azure-sdk-for-go/sdk/azcore/runtime"
 	"github.com/Azure/azure-sdk-for-go/sdk/azidentity"
 	"golang.org/x/sync/singleflight"
 
@@ -37,6 +34,7 @@ import (
 type azure struct {
 	exchange exchange
 	sessions *azureSessions
+	identity func(ctx context.Context, audience string) (secret.Text, error) // see Config
 }
 
 const (
@@ -45,6 +43,7 @@ const (
 	fieldClientID          = "client_id"
 	fieldClientSecret      = "client_secret"
 	fieldClientCertificate = "client_certificate"
+	fieldFederated         = "federated"
 	fieldAuthorityHost     = "authority_host"
 )
 
@@ -64,11 +63,15 @@ func (azure) Description() Description {
 			},
 			{
 				Name: fieldClientSecret, Title: "Client secret", Secret: true,
-				Help: "The secret's value, not its ID. Leave it empty with a certificate.",
+				Help: "The secret's value, not its ID. Leave it empty with a certificate, and where the application trusts this server.",
 			},
 			{
 				Name: fieldClientCertificate, Title: "Client certificate", Secret: true, Lines: true,
 				Help: "Private key and certificate as PEM, instead of a secret.",
+			},
+			{
+				Name: fieldFederated, Title: "Federated credential", Default: "false", Choices: []string{"false", "true"},
+				Help: "Keyless: the application trusts this server's own identity, instead of a secret or a certificate.",
 			},
 			{
 				Name: fieldAuthorityHost, Title: "Authority host", Advanced: true,
@@ -86,6 +89,9 @@ var (
 )
 
 func (a azure) Normalise(in Material) (Material, []string, error) {
+	if choice, given := in.Config[fieldFederated]; given {
+		in = in.with(fieldFederated, strings.ToLower(choice))
+	}
 	out, err := normalise(a.Description(), in)
 	if err != nil {
 		return Material{}, nil, err
@@ -99,11 +105,22 @@ func (a azure) Normalise(in Material) (Material, []string, error) {
 	}
 	hasSecret, hasCertificate := !out.Secrets[fieldClientSecret].IsEmpty(), !out.Secrets[fieldClientCertificate].IsEmpty()
 	var warnings []string
-	switch {
+	switch keyless := isFederated(out); {
+	case keyless && (hasSecret || hasCertificate):
+		errs = append(errs, fault.InvalidField(fieldFederated, "secret_twice", "is true, and there is a secret or a certificate too").
+			WithHint("Give the one or the other; an empty value takes a secret away."))
+	case keyless && out.Config[fieldAuthorityHost] != "":
+		errs = append(errs, fault.InvalidField(fieldAuthorityHost, "authority_federated", "is of use with a secret or a certificate alone: this server's identity is sent to Entra only").
+			WithHint("Leave it empty."))
+	case keyless:
+		if a.identity == nil {
+			warnings = append(warnings, warnNoIdentity)
+		}
 	case hasSecret && hasCertificate:
 		errs = append(errs, fault.InvalidField(fieldClientSecret, "secret_twice", "is given, and a certificate too").WithHint("Give the one or the other; an empty value takes one away."))
 	case !hasSecret && !hasCertificate:
-		errs = append(errs, fault.InvalidField(fieldClientSecret, "field_required", "must not be empty, unless there is a certificate"))
+		errs = append(errs, fault.InvalidField(fieldClientSecret, "field_required", "must not be empty, unless there is a certificate").
+			WithHint("Without either, the application may trust this server's identity: --field %s=true.", fieldFederated))
 	case hasSecret && guid.MatchString(out.Secrets[fieldClientSecret].Reveal()):
 		warnings = append(warnings, "The client secret looks like a secret's ID: what is wanted is its value, which the portal shows once.")
 	case hasCertificate:
@@ -115,6 +132,8 @@ func (a azure) Normalise(in Material) (Material, []string, error) {
 	errs = append(errs, checkEndpoint(out.Config[fieldAuthorityHost], fieldAuthorityHost))
 	return out, warnings, fault.Join(errs...)
 }
+
+func isFederated(m Material) bool { return m.Config[fieldFederated] == "true" }
 
 func (a azure) Issue(ctx context.Context, request Request) (Grant, error) {
 	host := request.Image.Host()
@@ -253,7 +272,7 @@ func (a azure) refreshToken(ctx context.Context, m Material, transport *oci.Tran
 func (a azure) tradeRefresh(ctx context.Context, m Material, key acrKey, transport *oci.Transport, host string, ref image.Reference) (acrRefresh, error) {
 	ctx, cancel := context.WithTimeout(ctx, roleExchangeMost)
 	defer cancel()
-	access, err := a.entra(ctx, m, key, transport, host, ref)
+	access, err := a.entra(ctx, m, transport, host, acrResource, ref)
 	if err != nil {
 		return acrRefresh{}, err
 	}
@@ -278,115 +297,4 @@ func (a azure) tradeRefresh(ctx context.Context, m Material, key acrKey, transpo
 	}
 	a.sessions.refresh[key] = fresh
 	return fresh, nil
-}
-
-// acrResource is what Entra is asked a token for.
-const acrResource = "https://containerregistry.azure.net/.default"
-
-// entra gets the application's token for Azure Container Registry.
-func (a azure) entra(ctx context.Context, m Material, key acrKey, transport *oci.Transport, host string, ref image.Reference) (secret.Text, error) {
-	credential, err := a.credential(m, key.material, transport, host)
-	if err == nil {
-		var token azcore.AccessToken
-		if token, err = credential.GetToken(ctx, policy.TokenRequestOptions{Scopes: []string{acrResource}}); err == nil {
-			return secret.New(token.Token), nil
-		}
-	}
-	if failed, ok := errors.AsType[*azidentity.AuthenticationFailedError](err); ok && failed.RawResponse != nil {
-		err = entraAnswer(failed.RawResponse, m.Secrets[fieldClientSecret])
-	}
-	return secret.Text{}, diagnosis.Of(err, diagnosis.Subject{Service: diagnosis.Entra, Image: ref, User: m.Config[fieldClientID]})
-}
-
-// authority is the cloud that a registry's host tells.
-// https://learn.microsoft.com/azure/developer/identity/
-func authority(m Material, host string) azcloud.Configuration {
-	cloud := azcloud.AzurePublic
-	switch {
-	case strings.HasSuffix(host, ".cn"):
-		cloud = azcloud.AzureChina
-	case strings.HasSuffix(host, ".us"):
-		cloud = azcloud.AzureGovernment
-	}
-	if own := m.Config[fieldAuthorityHost]; own != "" {
-		cloud.ActiveDirectoryAuthorityHost = own
-	}
-	return cloud
-}
-
-// Bounds of the SDK's own retries, within the time of one exchange.
-const (
-	azureRetries    = 2
-	azureRetryDelay = time.Second
-)
-
-func (a azure) credential(m Material, id materialID, transport *oci.Transport, host string) (azcore.TokenCredential, error) {
-	cloud := authority(m, host)
-	key := entraKey{id, cloud.ActiveDirectoryAuthorityHost}
-	a.sessions.mu.Lock()
-	defer a.sessions.mu.Unlock()
-	if known := a.sessions.credentials[key]; known != nil {
-		return known, nil
-	}
-	entra, err := url.Parse(cloud.ActiveDirectoryAuthorityHost)
-	if err != nil {
-		return nil, fault.InvalidField(fieldAuthorityHost, "endpoint_address", "is no address")
-	}
-	options := azcore.ClientOptions{
-		Cloud: cloud, Transport: &http.Client{Transport: transport.Services(entra.Host), CheckRedirect: noRedirects},
-		Retry:     policy.RetryOptions{MaxRetries: azureRetries, RetryDelay: azureRetryDelay, MaxRetryDelay: 2 * azureRetryDelay},
-		Telemetry: policy.TelemetryOptions{Disabled: true},
-	}
-	var made azcore.TokenCredential
-	if certificate := m.Secrets[fieldClientCertificate]; !certificate.IsEmpty() {
-		chain, private, parseErr := azidentity.ParseCertificates([]byte(certificate.Reveal()), nil)
-		if parseErr != nil {
-			return nil, fault.InvalidField(fieldClientCertificate, "certificate_pem", "holds no private key with its certificate")
-		}
-		made, err = azidentity.NewClientCertificateCredential(m.Config[fieldTenantID], m.Config[fieldClientID], chain, private,
-			&azidentity.ClientCertificateCredentialOptions{ClientOptions: options, DisableInstanceDiscovery: true})
-	} else {
-		made, err = azidentity.NewClientSecretCredential(m.Config[fieldTenantID], m.Config[fieldClientID], m.Secrets[fieldClientSecret].Reveal(),
-			&azidentity.ClientSecretCredentialOptions{ClientOptions: options, DisableInstanceDiscovery: true})
-	}
-	if err != nil {
-		return nil, err
-	}
-	if a.sessions.credentials == nil || len(a.sessions.credentials) >= sessionsMost {
-		a.sessions.credentials = make(map[entraKey]azcore.TokenCredential)
-	}
-	a.sessions.credentials[key] = made
-	return made, nil
-}
-
-// aadsts finds Entra's number of an error in its words.
-var aadsts = regexp.MustCompile(`AADSTS\d{5,9}`)
-
-// entraAnswer reads what Entra said.
-// https://learn.microsoft.com/entra/identity-platform/reference-error-codes
-func entraAnswer(response *http.Response, hide ...secret.Text) *oci.Error {
-	told := &oci.Error{Method: http.MethodPost, Host: "Entra", Status: response.StatusCode}
-	if response.Request != nil {
-		told.Host = response.Request.URL.Host
-	}
-	body, err := azruntime.Payload(response)
-	if err != nil {
-		return told
-	}
-	var said struct {
-		Error       string `json:"error"`
-		Description string `json:"error_description"`
-	}
-	if json.Unmarshal(body, &said) != nil {
-		return told
-	}
-	if number := aadsts.FindString(said.Description); number != "" {
-		told.Codes = append(told.Codes, number)
-	}
-	if said.Error != "" {
-		told.Codes = append(told.Codes, oci.Clean(said.Error))
-	}
-	message, _, _ := strings.Cut(said.Description, "Trace ID")
-	told.Message = oci.Clean(message, hide...)
-	return told
 }

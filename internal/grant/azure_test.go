@@ -134,7 +134,7 @@ func TestEachRefusalOfAzureIsToldApart(t *testing.T) {
 		code  string
 	}{
 		"a wrong secret":          {func(a *azure) { a.secret = "wrong-hunter2" }, fault.Unauthenticated, "secret_refused"},
-		"a secret that has ended": {func(a *azure) { a.ExpireSecret(a.id, true) }, fault.Unauthenticated, "secret_expired"},
+		"a secret that has ended": {func(a *azure) { a.EndSecret(a.id, time.Now().Add(-time.Hour)) }, fault.Unauthenticated, "secret_expired"},
 		"an unknown application":  {func(a *azure) { a.id = "04b07795-8ddb-461a-bbee-02f9e1bf7b46" }, fault.Unauthenticated, "entra_application_unknown"},
 		"a disabled one":          {func(a *azure) { a.Disable(a.id) }, fault.Unauthenticated, "entra_application_disabled"},
 		"no role":                 {func(a *azure) { a.SetRoles(a.id) }, fault.Denied, "no_pull_right"},
@@ -210,5 +210,28 @@ func TestWrongFieldsOfAServicePrincipalAreToldAtOnce(t *testing.T) {
 				t.Errorf("%v, want %q", err, words)
 			}
 		}
+	}
+}
+
+func TestTheEndOfAClientSecretIsReadWhereTheDirectoryLetsTheApplication(t *testing.T) {
+	a := newAzure(t, "", granttest.AcrPull)
+	expiry := func() (grant.Step, grant.Report) {
+		t.Helper()
+		report, err := a.catalogue.Check(t.Context(), "azure", grant.CheckRequest{Material: a.material(nil), Image: a.image("ml/train:v1")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return step(t, report, grant.AskExpiry), report
+	}
+	if got, _ := expiry(); got.Result != grant.Unknown || !strings.Contains(got.Hint, "Application.Read.All") || a.Calls("graph") != 1 {
+		t.Errorf("without the right: %+v, and %d requests", got, a.Calls("graph"))
+	}
+	a.LetReadItself(a.id)
+	if got, report := expiry(); got.Result != grant.Passed || report.ExpiresAt.Before(time.Now().AddDate(0, 11, 0)) || report.CreatedAt.IsZero() {
+		t.Errorf("with the right: %+v, %s", got, report.ExpiresAt)
+	}
+	a.EndSecret(a.id, time.Now().Add(10*24*time.Hour))
+	if got, _ := expiry(); got.Result != grant.Warning || got.Code != "expires_soon" || !strings.Contains(got.Hint, a.id) {
+		t.Errorf("ten days before the end: %+v", got)
 	}
 }

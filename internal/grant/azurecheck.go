@@ -35,7 +35,7 @@ func (a azure) Check(ctx context.Context, request CheckRequest, checkup *Checkup
 		names := a.repositories(ctx, request, host, token, checkup)
 		a.rights(ctx, request, host, names, checkup)
 	}
-	a.expiry(request.Material, checkup)
+	a.expiry(ctx, request.Material, hosts[0], checkup)
 	checkImage(ctx, a, request, a.exchange, checkup)
 }
 
@@ -112,22 +112,35 @@ func acrRoles(host, client string, may []string) string {
 	return strings.Join(commands, "\n")
 }
 
-// expiry reads a certificate's end; of a secret's, only the directory knows.
-func (a azure) expiry(m Material, checkup *Checkup) {
-	text := m.Secrets[fieldClientCertificate]
-	if text.IsEmpty() {
-		checkup.Unknown(AskExpiry, "Entra does not tell an application when its secret ends", "Give the day that the portal shows with --expires, to be warned before it.")
+// expiry tells when a certificate ends, or a secret where the directory lets the
+// application read that.
+func (a azure) expiry(ctx context.Context, m Material, host string, checkup *Checkup) {
+	if isFederated(m) {
+		checkup.Passed(AskExpiry, "There is no secret that could end: the application trusts this server's identity")
 		return
 	}
-	chain, _, err := azidentity.ParseCertificates([]byte(text.Reveal()), nil)
-	if err != nil || len(chain) == 0 {
+	if text := m.Secrets[fieldClientCertificate]; !text.IsEmpty() {
+		chain, _, err := azidentity.ParseCertificates([]byte(text.Reveal()), nil)
+		if err == nil && len(chain) > 0 {
+			a.ends(chain[0].NotAfter, "certificate", "Make another, upload it to the application, and give it with `fairlead registry rotate NAME`.", checkup)
+		}
 		return
 	}
-	ends := chain[0].NotAfter
-	checkup.Report().ExpiresAt = ends
-	if ends.Sub(a.exchange.now()) < endSoon {
-		checkup.Warn(AskExpiry, "expires_soon", "The certificate ends "+ends.Format(time.DateOnly), "Make another, upload it to the application, and give it with `fairlead registry rotate NAME`.", "")
+	known, err := a.clientSecret(ctx, m, host)
+	if err != nil || known.Ends.IsZero() {
+		checkup.Unknown(AskExpiry, "Entra does not tell the application when its secret ends",
+			"Give the day that the portal shows with --expires, to be warned before it, or let the application read that: Microsoft Graph's permission Application.Read.All.")
 		return
 	}
-	checkup.Passed(AskExpiry, "The certificate ends "+ends.Format(time.DateOnly))
+	checkup.Report().CreatedAt = known.Begin
+	a.ends(known.Ends, "client secret", "Make another (`az ad app credential reset --id "+m.Config[fieldClientID]+" --append`), and give it with `fairlead registry rotate NAME`.", checkup)
+}
+
+func (a azure) ends(at time.Time, what, hint string, checkup *Checkup) {
+	checkup.Report().ExpiresAt = at
+	if at.Sub(a.exchange.now()) < endSoon {
+		checkup.Warn(AskExpiry, "expires_soon", "The "+what+" ends "+at.Format(time.DateOnly), hint, "")
+		return
+	}
+	checkup.Passed(AskExpiry, "The "+what+" ends "+at.Format(time.DateOnly))
 }

@@ -32,10 +32,13 @@ type Config struct {
 	// IdentityToken is a token of an OpenID Connect provider that says who this
 	// server is, for an audience: what keyless credentials are traded for. It is
 	// the operator's to give, since what an organisation's admin enters must
-	// read no file of the server. Whoever trusts it trusts every admin of this
-	// server: it tells no organisations apart. The error is a fault. It is called
-	// concurrently. Nil: the server has no identity, and keyless credentials fail
-	// with a sentence that says so.
+	// read no file of the server. For the same reason it is sent by the operator's
+	// way alone, whatever proxy, CA and addresses a credential has: an admin could
+	// name a machine of their own as the cloud's, and be this server elsewhere.
+	// Whoever trusts it trusts every admin of this server: it tells no
+	// organisations apart. The error is a fault. It is called concurrently. Nil:
+	// the server has no identity, and keyless credentials fail with a sentence
+	// that says so.
 	IdentityToken func(ctx context.Context, audience string) (secret.Text, error)
 }
 
@@ -56,7 +59,7 @@ func NewCatalogue(config Config) *Catalogue {
 		awsECR{exchange: x, unnarrowed: new(refusals)},
 		awsECRRole{x},
 		gcp{exchange: x, tokens: new(googleTokens), identity: config.IdentityToken},
-		azure{exchange: x, sessions: new(azureSessions)},
+		azure{exchange: x, sessions: new(azureSessions), identity: config.IdentityToken},
 		jfrog{x},
 	)
 	return c

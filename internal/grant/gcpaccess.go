@@ -126,7 +126,7 @@ func (g gcp) trade(ctx context.Context, m Material, ref image.Reference) (google
 	begin := g.exchange.now()
 	way := g.byKey
 	if m.Config[fieldProvider] != "" {
-		way = g.byIdentity
+		way, transport = g.byIdentity, g.exchange.ways.base // see Config.IdentityToken
 	}
 	token, err := way(ctx, m, transport)
 	if err != nil {

@@ -64,7 +64,7 @@ func (g gcp) normaliseKeyless(out Material) (Material, []string, error) {
 	}
 	var warnings []string
 	if g.identity == nil {
-		warnings = append(warnings, "This server has no identity of its own yet, so that a keyless credential gets nothing: its operator can give it one.")
+		warnings = append(warnings, warnNoIdentity)
 	}
 	return out, warnings, nil
 }
@@ -74,8 +74,7 @@ func (g gcp) normaliseKeyless(out Material) (Material, []string, error) {
 // https://cloud.google.com/iam/docs/workload-identity-federation
 func (g gcp) byIdentity(ctx context.Context, m Material, transport *oci.Transport) (*auth.Token, error) {
 	if g.identity == nil {
-		return nil, fault.New(fault.Unavailable, "identity_missing", "this server has no identity of its own, which a keyless credential is traded for").
-			WithHint("Its operator can give it one; until then, give the service account's key.")
+		return nil, noIdentity("give the service account's key")
 	}
 	provider, email := m.Config[fieldProvider], m.Config[fieldAccount]
 	identity, err := g.identity(ctx, provider)
@@ -101,6 +100,15 @@ func (g gcp) byIdentity(ctx context.Context, m Material, transport *oci.Transpor
 	}
 	return token, nil
 }
+
+// noIdentity is what a server without an identity says of a keyless credential.
+func noIdentity(instead string) error {
+	return fault.New(fault.Unavailable, "identity_missing", "this server has no identity of its own, which a keyless credential is traded for").
+		WithHint("Its operator can give it one; until then, %s.", instead)
+}
+
+// warnNoIdentity warns of it when the credential is saved.
+const warnNoIdentity = "This server has no identity of its own yet, so that a keyless credential gets nothing: its operator can give it one."
 
 // keylessFault makes more of what is told of an identity. STS says of it, in the
 // same code, what the token endpoint says of a key, and is therefore told by the

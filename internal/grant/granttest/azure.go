@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"math/big"
 	"net/http"
-	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -60,10 +59,18 @@ type Azure struct {
 
 type azureApplication struct {
 	secret      string
-	secretEnded bool
+	secretEnds  time.Time
 	certificate *x509.Certificate
+	federations []azureFederation
 	roles       []AzureRole
 	disabled    bool
+	readsItself bool // has Microsoft Graph's Application.Read.All
+}
+
+// azureFederation is whose identity an application trusts.
+type azureFederation struct {
+	issuer  *Issuer
+	subject string
 }
 
 // StartAzure runs the fake until Close.
@@ -102,7 +109,19 @@ func (a *Azure) entra() string {
 	}
 }
 
-func (a *Azure) hosts() []string { return []string{a.entra()} }
+// graph is the host of Microsoft Graph in the registry's cloud.
+func (a *Azure) graph() string {
+	switch {
+	case strings.HasSuffix(a.options.Host, ".cn"):
+		return "microsoftgraph.chinacloudapi.cn"
+	case strings.HasSuffix(a.options.Host, ".us"):
+		return "graph.microsoft.us"
+	default:
+		return "graph.microsoft.com"
+	}
+}
+
+func (a *Azure) hosts() []string { return []string{a.entra(), a.graph()} }
 
 // Tenant is the directory's ID.
 func (a *Azure) Tenant() string { return a.tenant }
@@ -112,7 +131,7 @@ func (a *Azure) AddApplication(roles ...AzureRole) (clientID, clientSecret strin
 	clientID, clientSecret = uuid.NewString(), "abc8Q~"+rand.Text()
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.applications[clientID] = &azureApplication{secret: clientSecret, roles: roles}
+	a.applications[clientID] = &azureApplication{secret: clientSecret, secretEnds: time.Now().AddDate(1, 0, 0), roles: roles}
 	a.given = append(a.given, clientSecret)
 	return clientID, clientSecret
 }
@@ -154,11 +173,28 @@ func (a *Azure) SetRoles(clientID string, roles ...AzureRole) {
 	a.applications[clientID].roles = roles
 }
 
-// ExpireSecret ends an application's secret, or brings it back.
-func (a *Azure) ExpireSecret(clientID string, ended bool) {
+// Trust adds a federated credential to an application: it trusts a subject of
+// an issuer, for the audience that Entra has in the registry's cloud.
+func (a *Azure) Trust(clientID string, issuer *Issuer, subject string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.applications[clientID].secretEnded = ended
+	application := a.applications[clientID]
+	application.federations = append(application.federations, azureFederation{issuer, subject})
+}
+
+// EndSecret has an application's secret end then.
+func (a *Azure) EndSecret(clientID string, at time.Time) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.applications[clientID].secretEnds = at
+}
+
+// LetReadItself gives an application Microsoft Graph's permission
+// Application.Read.All.
+func (a *Azure) LetReadItself(clientID string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.applications[clientID].readsItself = true
 }
 
 // Disable disables an application.
@@ -189,7 +225,8 @@ func (a *Azure) ExpireTokens() {
 	clear(a.refresh)
 }
 
-// Calls is how many requests a service got: entra, exchange or token.
+// Calls is how many requests a service got: entra, graph, exchange
+// or token.
 func (a *Azure) Calls(what string) int {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -200,14 +237,20 @@ func (a *Azure) Calls(what string) int {
 func (a *Azure) Given() []string {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return slices.Clone(a.given)
+	given := slices.Clone(a.given)
+	for _, application := range a.applications {
+		for _, federation := range application.federations {
+			given = append(given, federation.issuer.Given()...)
+		}
+	}
+	return given
 }
 
 func (a *Azure) count(what string) (throttled bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.calls[what]++
-	if a.throttle == 0 || what == "entra" {
+	if a.throttle == 0 || what == "entra" || what == "graph" {
 		return false
 	}
 	a.throttle--
@@ -248,14 +291,14 @@ func (a *Azure) subjectOf(token, audience string) (string, bool) {
 	return claims.Subject, true
 }
 
-const acrAudience = "https://containerregistry.azure.net"
-
-var entraPath = regexp.MustCompile(`^/([^/]+)/(v2\.0/\.well-known/openid-configuration|oauth2/v2\.0/token)$`)
-
 // serve answers for Entra and for the registry.
 func (a *Azure) serve(w http.ResponseWriter, request *http.Request) bool {
-	if request.Host == a.entra() {
+	switch request.Host {
+	case a.entra():
 		a.serveEntra(w, request)
+		return true
+	case a.graph():
+		a.serveGraph(w, request)
 		return true
 	}
 	if request.Host != a.options.Host {
@@ -280,91 +323,6 @@ func (a *Azure) serve(w http.ResponseWriter, request *http.Request) bool {
 		a.app.ServeHTTP(w, request)
 	}
 	return true
-}
-
-// serveEntra is the identity platform.
-// https://learn.microsoft.com/entra/identity-platform/v2-oauth2-client-creds-grant-flow
-func (a *Azure) serveEntra(w http.ResponseWriter, request *http.Request) {
-	path := entraPath.FindStringSubmatch(request.URL.Path)
-	if path == nil {
-		http.NotFound(w, request)
-		return
-	}
-	base := "https://" + a.entra() + "/" + path[1]
-	if path[1] != a.tenant {
-		entraError(w, http.StatusBadRequest, "invalid_request", "AADSTS90002: Tenant '"+path[1]+"' not found. Check to make sure you have the correct tenant ID.")
-		return
-	}
-	if strings.HasSuffix(request.URL.Path, "openid-configuration") {
-		writeJSON(w, http.StatusOK, map[string]any{
-			"issuer": base + "/v2.0", "authorization_endpoint": base + "/oauth2/v2.0/authorize", "token_endpoint": base + "/oauth2/v2.0/token",
-			"jwks_uri": base + "/discovery/v2.0/keys",
-		})
-		return
-	}
-	_ = a.count("entra")
-	request.Body = http.MaxBytesReader(w, request.Body, 64<<10)
-	if err := request.ParseForm(); err != nil || request.PostForm.Get("grant_type") != "client_credentials" {
-		entraError(w, http.StatusBadRequest, "unsupported_grant_type", "AADSTS70003: The app requested an unsupported grant type.")
-		return
-	}
-	form := request.PostForm
-	if !strings.Contains(form.Get("scope"), acrAudience+"/.default") {
-		entraError(w, http.StatusBadRequest, "invalid_resource", "AADSTS500011: The resource principal was not found in the tenant.")
-		return
-	}
-	id := form.Get("client_id")
-	if code, words := a.login(id, form.Get("client_secret"), form.Get("client_assertion"), base); code != "" {
-		entraError(w, http.StatusUnauthorized, code, words)
-		return
-	}
-	token, err := a.sign(id, acrAudience, time.Hour)
-	if err != nil {
-		http.Error(w, "no token", http.StatusInternalServerError)
-		return
-	}
-	writeJSON(w, http.StatusOK, map[string]any{"token_type": "Bearer", "expires_in": 3599, "ext_expires_in": 3599, "access_token": token})
-}
-
-// login checks an application's secret or assertion; code is empty where it is
-// good.
-func (a *Azure) login(id, secretText, assertion, base string) (code, words string) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	application := a.applications[id]
-	switch {
-	case application == nil:
-		return "unauthorized_client", "AADSTS700016: Application with identifier '" + id + "' was not found in the directory."
-	case application.disabled:
-		return "unauthorized_client", "AADSTS7000112: Application '" + id + "' is disabled."
-	case assertion != "":
-		parsed, err := jwt.ParseSigned(assertion, []jose.SignatureAlgorithm{jose.RS256, jose.PS256})
-		var claims jwt.Claims
-		if err != nil || application.certificate == nil || parsed.Claims(application.certificate.PublicKey, &claims) != nil {
-			return "invalid_client", "AADSTS700027: The certificate with identifier used to sign the client assertion is not registered on application."
-		}
-		expected := jwt.Expected{Issuer: id, Subject: id, AnyAudience: jwt.Audience{base + "/oauth2/v2.0/token"}, Time: time.Now()}
-		if claims.Validate(expected) != nil {
-			return "invalid_client", "AADSTS700024: Client assertion is not within its valid time range, or is for another audience."
-		}
-		if time.Now().After(application.certificate.NotAfter) {
-			return "invalid_client", "AADSTS700027: The certificate has expired."
-		}
-		return "", ""
-	case application.secret != secretText || secretText == "":
-		return "invalid_client", "AADSTS7000215: Invalid client secret provided. Ensure the secret being sent in the request is the client secret value, not the client secret ID, for a secret added to app '" + id + "'."
-	case application.secretEnded:
-		return "invalid_client", "AADSTS7000222: The provided client secret keys for app '" + id + "' are expired."
-	default:
-		return "", ""
-	}
-}
-
-func entraError(w http.ResponseWriter, status int, code, description string) {
-	writeJSON(w, status, map[string]any{
-		"error": code, "error_description": description + " Trace ID: 0 Correlation ID: 0 Timestamp: 2026-01-01 00:00:00Z",
-		"error_codes": []any{}, "trace_id": "0", "correlation_id": "0",
-	})
 }
 
 func acrThrottled(w http.ResponseWriter) {

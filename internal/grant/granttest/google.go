@@ -263,7 +263,11 @@ func (g *Google) Calls(what string) int {
 func (g *Google) Given() []string {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return slices.Clone(g.given)
+	given := slices.Clone(g.given)
+	for _, provider := range g.providers {
+		given = append(given, provider.Given()...)
+	}
+	return given
 }
 
 // count counts a request, and reports whether it is one too many.
