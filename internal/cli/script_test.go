@@ -44,6 +44,9 @@ const registryPassword = "correct-horse-battery-staple"
 //	                 variable MARK have processes on this machine
 //	never-twice MARK watches until the end that no two attempts of it ever have
 //	small-disk D S   mounts a file system of size S on D, or makes it that large
+//	watch ARG…       runs `fairlead ARG…` in the background, as what writes cores
+//	memory TEXT      looks for a text in the memory of what watch started
+//	crash            ends that as a bug would, and looks for its core
 func TestStories(t *testing.T) {
 	registry, broken := newRegistry(t), newBrokenRegistry(t)
 	testscript.Run(t, testscript.Params{
@@ -57,12 +60,13 @@ func TestStories(t *testing.T) {
 			env.Setenv("FAIRLEAD_REGISTRY_CA", registry.Host()+"="+ca)
 			env.Setenv("REGISTRY_PASSWORD", registryPassword)
 			env.Setenv("PATH", env.Getenv("PATH")+":/usr/sbin:/sbin")
-			env.Values["server"] = new(server)
+			env.Values["server"], env.Values["crashing"] = new(server), new(crashing)
 			return os.WriteFile(ca, registry.CA(), 0o600)
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			"serve": serve, "kill-server": kill, "end-server": end, "interrupt": interrupt,
 			"attempts": waitForAttempts, "never-twice": neverTwice, "small-disk": smallDisk,
+			"watch": watch, "memory": memory, "crash": crash,
 		},
 	})
 }

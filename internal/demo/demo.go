@@ -13,6 +13,7 @@ import (
 	"io"
 	"io/fs"
 	"log/slog"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -38,6 +39,9 @@ type Config struct {
 	Runtime string // runc or crun; "" for whichever is installed
 	Version string
 	Logger  *slog.Logger
+
+	// Transport carries the story's own requests; the client's own if nil.
+	Transport http.RoundTripper
 }
 
 // Run tells the story. The error says what did not come out right; it is nil

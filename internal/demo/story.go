@@ -86,7 +86,7 @@ func (s *story) people(ctx context.Context) (err error) {
 }
 
 func (s *story) signIn(ctx context.Context, name string, password secret.Text) (*client.Client, error) {
-	anonymous, err := client.New(client.Config{Server: s.server.URL()})
+	anonymous, err := client.New(client.Config{Server: s.server.URL(), Transport: s.config.Transport})
 	if err != nil {
 		return nil, err
 	}
@@ -95,7 +95,7 @@ func (s *story) signIn(ctx context.Context, name string, password secret.Text) (
 	if err != nil {
 		return nil, err
 	}
-	return client.New(client.Config{Server: s.server.URL(), Token: secret.New(got.Token)})
+	return client.New(client.Config{Server: s.server.URL(), Transport: s.config.Transport, Token: secret.New(got.Token)})
 }
 
 // credentials registers one credential of each kind; a member may not.
