@@ -209,7 +209,7 @@ func (h *house) lease(ctx context.Context) (token secret.Text, lease string, err
 	if _, err := source.Pack(ctx, filepath.Join(h.dir, "project"), &packed, source.Options{}); err != nil {
 		return token, "", err
 	}
-	commit, err := h.api.ImportPackage(ctx, h.project.ID, "bench", &packed)
+	commit, err := h.api.ImportPackage(ctx, h.project.ID, "bench", "", &packed)
 	if err != nil {
 		return token, "", err
 	}

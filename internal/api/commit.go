@@ -69,7 +69,7 @@ func (d *door) getCommit(ctx context.Context, v *visit, in *commitKey) (wire.Com
 func (v *visit) commit(commit execution.Commit) wire.Commit {
 	return wire.Commit{
 		ID: commit.Identifier, Identifier: commit.Identifier, Project: commit.ProjectID, Description: commit.Description,
-		Adhoc: strings.HasPrefix(commit.Identifier, "~"), CommitTime: wire.NewTime(commit.CreatedAt),
+		Adhoc: strings.HasPrefix(commit.Identifier, "~"), CommitTime: wire.NewTime(commit.CreatedAt), ConfigPath: commit.ConfigPath,
 		URL: v.resource("commits", commit.Identifier) + "?project=" + url.QueryEscape(commit.ProjectID),
 	}
 }

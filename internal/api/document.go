@@ -9,6 +9,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"fairlead.dev/fairlead/internal/valohaiyaml"
 	"fairlead.dev/fairlead/internal/wire"
 )
 
@@ -110,4 +111,12 @@ func bytesOf(description string) *huma.Schema {
 // queryParameter documents one.
 func queryParameter(op *huma.Operation, name, kind, description string) {
 	op.Parameters = append(op.Parameters, &huma.Param{Name: name, In: "query", Description: description, Schema: &huma.Schema{Type: kind}})
+}
+
+// valohaiSchema is the format of valohai.yaml for editing tools, which have no
+// token.
+func valohaiSchema(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "application/schema+json")
+	w.Header().Set("Access-Control-Allow-Origin", "*") // editors in a browser
+	_, _ = w.Write(valohaiyaml.JSONSchema())           // whoever asked may be gone
 }

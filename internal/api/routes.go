@@ -74,5 +74,6 @@ func (d *door) routes() {
 
 	d.mux.HandleFunc("GET "+wire.Base+"openapi.json", d.openAPI)
 	d.mux.HandleFunc("GET "+wire.Base+"openapi.yaml", d.openAPIYAML)
+	d.mux.HandleFunc("GET /schema/valohai-yaml.json", valohaiSchema)
 	d.mux.HandleFunc("/", d.unknownPath)
 }

@@ -20,19 +20,29 @@ type lintedImage struct {
 }
 
 func newLint(s *session) *cobra.Command {
-	var strict bool
+	var strict, schema bool
+	var format string
 	c := &cobra.Command{
 		Use:   "lint [FILE]",
 		Short: "Tell every mistake in a valohai.yaml, and which credential serves each image",
 		Long: "Tell every mistake in a valohai.yaml (default: ./valohai.yaml; - for standard input) with line\n" +
 			"and column. If you are signed in, it is also told which registry credential would serve each\n" +
-			"image of the file. The exit code is 2 if there is an error.",
+			"image of the file. The exit code is 2 if there is an error.\n" +
+			"--schema prints the format as a JSON Schema for editors; a server has it at /schema/valohai-yaml.json.",
 		Args: cobra.MaximumNArgs(1),
 	}
 	project := projectFlag(c)
 	asJSON := jsonFlag(c)
 	c.Flags().BoolVar(&strict, "strict-warnings", false, "fail on warnings too")
+	c.Flags().StringVar(&format, "format", "text", "text, json or sarif")
+	c.Flags().BoolVar(&schema, "schema", false, "print the JSON Schema of the format, and look at no file")
 	c.RunE = func(c *cobra.Command, args []string) error {
+		if schema {
+			return printJSON(c.OutOrStdout(), valohaiyaml.JSONSchema())
+		}
+		if *asJSON {
+			format = "json"
+		}
 		name := configName
 		if len(args) == 1 {
 			name = args[0]
@@ -42,11 +52,15 @@ func newLint(s *session) *cobra.Command {
 			return err
 		}
 		file, findings := valohaiyaml.Parse(name, text)
-		images := s.lintImages(c, file, *project)
-		if *asJSON {
-			err = printJSON(c.OutOrStdout(), map[string]any{"file": name, "findings": findings, "images": images})
-		} else {
-			printLint(c, name, findings, images)
+		switch format {
+		case "text":
+			printLint(c, name, findings, s.lintImages(c, file, *project))
+		case "json":
+			err = printJSON(c.OutOrStdout(), map[string]any{"file": name, "findings": findings, "images": s.lintImages(c, file, *project)})
+		case "sarif":
+			err = printSARIF(c.OutOrStdout(), name, findings)
+		default:
+			err = fault.InvalidField("format", "choice", "%q is none of text, json and sarif", format)
 		}
 		switch {
 		case err != nil:

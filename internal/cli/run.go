@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -28,7 +29,9 @@ const configName = "valohai.yaml"
 // runFlags are the flags of run.
 type runFlags struct {
 	project     *string
+	yaml        string
 	parameters  []string
+	values      string // file of more of them
 	environment []string
 	image       string
 	title       string
@@ -37,23 +40,29 @@ type runFlags struct {
 	memory      string
 	cpus        float64
 	timeLimit   string
+	commit      string
 	detach      bool
+	dry         bool
+	json        *bool
 }
 
 func newRun(s *session) *cobra.Command {
 	var flags runFlags
 	c := &cobra.Command{
 		Use:   "run STEP",
-		Short: "Run a step of ./valohai.yaml now and follow its log",
+		Short: "Run a step of ./valohai.yaml now and follow its log; --dry-run shows its command",
 		Long: "Upload the code of this directory, without what .gitignore and .vhignore name, run a step\n" +
 			"of its valohai.yaml, and follow the log. The exit code is the step's own; 1 if it never came\n" +
 			"to an end of its own. Ctrl-C stops the step.",
-		Example: "  fairlead run train -p epochs=5 -p learning_rate=0.01",
-		Args:    cobra.ExactArgs(1),
+		Example: "  fairlead run train -p epochs=5 -p learning_rate=0.01\n" +
+			"  fairlead run train --dry-run --parameters-file values.json",
+		Args: cobra.ExactArgs(1),
 	}
 	flags.project = projectFlag(c)
 	f := c.Flags()
 	f.StringArrayVarP(&flags.parameters, "parameter", "p", nil, "a parameter: NAME=VALUE, or NAME for a flag; may be repeated")
+	f.StringVar(&flags.values, "parameters-file", "", "JSON file of parameters; -p goes before it")
+	f.StringVar(&flags.yaml, "yaml", configName, "the file with the steps, in this directory or below")
 	f.StringArrayVarP(&flags.environment, "env", "e", nil, "an environment variable: NAME=VALUE; may be repeated")
 	f.StringVar(&flags.image, "image", "", "run in this image instead of the step's")
 	f.StringVar(&flags.title, "title", "", "title of the execution")
@@ -63,12 +72,39 @@ func newRun(s *session) *cobra.Command {
 	f.Float64Var(&flags.cpus, "cpus", 0, "processors that the container may use, such as 1.5 (default: all)")
 	f.StringVar(&flags.timeLimit, "time-limit", "", "end the command after this time, such as 90m (default: the step's own)")
 	f.BoolVarP(&flags.detach, "detach", "d", false, "print the execution's id and do not follow it")
-	c.RunE = func(c *cobra.Command, args []string) error { return run(c, s, args[0], flags) }
+	f.Bool("adhoc", false, "upload the code of this directory, which is the default without --commit")
+	f.StringVar(&flags.commit, "commit", "", "run at this commit of the project, and upload nothing")
+	f.BoolVar(&flags.dry, "dry-run", false, "print the command lines that would run, and ask no server")
+	flags.json = jsonFlag(c)
+	c.MarkFlagsMutuallyExclusive("commit", "adhoc")
+	c.MarkFlagsMutuallyExclusive("commit", "dry-run")
+	c.MarkFlagsMutuallyExclusive("commit", "yaml")
+	c.RunE = func(c *cobra.Command, args []string) error {
+		switch {
+		case *flags.json && !flags.dry && !flags.detach:
+			return fault.InvalidField("json", "json_follow", "a log that is followed is no JSON").WithHint("Add --detach or --dry-run.")
+		case flags.commit != "":
+			return runCommit(c, s, args[0], flags)
+		default:
+			return run(c, s, args[0], flags)
+		}
+	}
 	return c
 }
 
 func run(c *cobra.Command, s *session, stepName string, flags runFlags) error {
-	draft, err := flags.draft(stepName)
+	step, err := readStep(flags.yaml, stepName)
+	if err != nil {
+		return err
+	}
+	values, err := flags.given(step)
+	if err != nil {
+		return err
+	}
+	if flags.dry {
+		return dryRun(c, step, values, *flags.json)
+	}
+	draft, err := flags.draft(step, values)
 	if err != nil {
 		return err
 	}
@@ -81,31 +117,70 @@ func run(c *cobra.Command, s *session, stepName string, flags runFlags) error {
 	if err != nil {
 		return err
 	}
-	commit, err := uploadCode(c, api, project)
+	commit, err := uploadCode(c, api, project, flags.yaml)
 	if err != nil {
 		return err
 	}
 	draft.Project, draft.Commit = project.ID, commit
+	return start(c, s, api, draft, flags)
+}
+
+// runCommit runs a step of code that the server has.
+func runCommit(c *cobra.Command, s *session, stepName string, flags runFlags) error {
+	api, err := s.client()
+	if err != nil {
+		return err
+	}
+	defer api.Close()
+	project, err := findProject(c, api, *flags.project)
+	if err != nil {
+		return err
+	}
+	commit, err := api.CommitConfig(c.Context(), project.ID, flags.commit)
+	if err != nil {
+		return err
+	}
+	file, findings := valohaiyaml.Parse(commit.Identifier, commit.Config)
+	if err := findings.Err(); err != nil {
+		return err
+	}
+	step, err := file.FindStep(stepName)
+	if err != nil {
+		return err
+	}
+	values, err := flags.given(step)
+	if err != nil {
+		return err
+	}
+	draft, err := flags.draft(step, values)
+	if err != nil {
+		return err
+	}
+	draft.Project, draft.Commit = project.ID, commit.Identifier
+	return start(c, s, api, draft, flags)
+}
+
+// start queues an execution, and follows it unless it is to run by itself.
+func start(c *cobra.Command, s *session, api *client.Client, draft wire.NewExecution, flags runFlags) error {
 	created, err := api.CreateExecution(c.Context(), draft)
 	if err != nil {
 		return err
+	}
+	if flags.detach && *flags.json {
+		return printJSON(c.OutOrStdout(), created)
 	}
 	if flags.detach {
 		say(c.OutOrStdout(), "%s\n", created.ID)
 		return nil
 	}
-	say(c.ErrOrStderr(), "Execution #%d of %s (%s)\n", created.Counter, harmless(project.Name), created.ID)
+	say(c.ErrOrStderr(), "Execution #%d of %s (%s)\n", created.Counter, harmless(created.Project.Name), created.ID)
 	return follow(c, s, api, created.ID)
 }
 
 // draft is what the flags say of the execution. What can be known to be wrong
 // from the file alone is told before anything is uploaded.
-func (f runFlags) draft(stepName string) (wire.NewExecution, error) {
-	step, err := readStep(stepName)
-	if err != nil {
-		return wire.NewExecution{}, err
-	}
-	values, valueErr := step.ParseValues(f.parameters)
+func (f runFlags) draft(step *valohaiyaml.Step, values map[string]valohaiyaml.Value) (wire.NewExecution, error) {
+	_, valueErr := step.CheckValues(values)
 	environment, environmentErr := readPairs("env", f.environment)
 	memory, memoryErr := parseMemory(f.memory)
 	draft := wire.NewExecution{
@@ -121,6 +196,7 @@ func (f runFlags) draft(stepName string) (wire.NewExecution, error) {
 		return wire.NewExecution{}, err
 	}
 	for name, value := range values {
+		var err error
 		if draft.Parameters[name], err = json.Marshal(value); err != nil {
 			return wire.NewExecution{}, fmt.Errorf("sending the parameter %s: %w", name, err)
 		}
@@ -128,18 +204,29 @@ func (f runFlags) draft(stepName string) (wire.NewExecution, error) {
 	return draft, nil
 }
 
-// readStep finds a step in the directory's valohai.yaml.
-func readStep(name string) (*valohaiyaml.Step, error) {
-	text, err := os.ReadFile(configName)
-	if errors.Is(err, os.ErrNotExist) {
+// given are the values of the parameters file with those of -p over them.
+func (f runFlags) given(step *valohaiyaml.Step) (map[string]valohaiyaml.Value, error) {
+	values, fileErr := readValues(f.values)
+	typed, err := step.ParseValues(f.parameters)
+	if err := fault.Join(fileErr, err); err != nil {
+		return nil, err
+	}
+	maps.Copy(values, typed)
+	return values, nil
+}
+
+// readStep finds a step in a file of steps.
+func readStep(path, name string) (*valohaiyaml.Step, error) {
+	text, err := os.ReadFile(filepath.Clean(path))
+	if errors.Is(err, os.ErrNotExist) && path == configName {
 		dir, _ := os.Getwd()
 		return nil, fault.InvalidField("valohai.yaml", "config_missing", "there is none in %s", dir).
-			WithHint("Call `fairlead run` in the directory of a project.")
+			WithHint("Call `fairlead run` in the directory of a project, or name the file with --yaml.")
 	}
 	if err != nil {
-		return nil, fault.InvalidField("valohai.yaml", "config_unreadable", "%v", err)
+		return nil, fault.InvalidField("yaml", "config_unreadable", "%v", err)
 	}
-	file, findings := valohaiyaml.Parse(configName, text)
+	file, findings := valohaiyaml.Parse(path, text)
 	if err := findings.Err(); err != nil {
 		return nil, err
 	}
@@ -186,7 +273,12 @@ func parseTimeLimit(text string) (*int64, error) {
 
 // uploadCode gives the server the code of this directory, unless it has it
 // already, and returns the commit's identifier.
-func uploadCode(c *cobra.Command, api *client.Client, project wire.Project) (string, error) {
+func uploadCode(c *cobra.Command, api *client.Client, project wire.Project, config string) (string, error) {
+	if !filepath.IsLocal(config) {
+		return "", fault.InvalidField("yaml", "outside", "%q is not in this directory", config).
+			WithHint("Only what is in the directory is uploaded: call `fairlead run` where both are.")
+	}
+	config = filepath.ToSlash(filepath.Clean(config))
 	spool, err := os.CreateTemp("", "fairlead-*.tgz")
 	if err != nil {
 		return "", fmt.Errorf("packing the code: %w", err)
@@ -199,8 +291,12 @@ func uploadCode(c *cobra.Command, api *client.Client, project wire.Project) (str
 	for _, skipped := range manifest.Skipped {
 		say(c.ErrOrStderr(), "Left out %s: %s\n", harmless(skipped.Name), harmless(skipped.Reason))
 	}
-	_, err = api.Commit(c.Context(), project.ID, manifest.Identifier)
-	if !fault.Is(err, fault.NotFound) {
+	known, err := api.Commit(c.Context(), project.ID, manifest.Identifier)
+	switch {
+	case err == nil && known.ConfigPath != config:
+		return "", fault.InvalidField("yaml", "yaml_other", "this very code was uploaded before with %s as its file of steps", known.ConfigPath).
+			WithHint("Change any file, or run it with --yaml %s.", known.ConfigPath)
+	case !fault.Is(err, fault.NotFound):
 		return manifest.Identifier, err
 	}
 	if _, err := spool.Seek(0, io.SeekStart); err != nil {
@@ -214,7 +310,7 @@ func uploadCode(c *cobra.Command, api *client.Client, project wire.Project) (str
 	if err != nil {
 		return "", fmt.Errorf("sending the code: %w", err)
 	}
-	commit, err := api.ImportPackage(c.Context(), project.ID, filepath.Base(dir), spool)
+	commit, err := api.ImportPackage(c.Context(), project.ID, filepath.Base(dir), config, spool)
 	return commit.Identifier, err
 }
 

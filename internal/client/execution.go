@@ -32,12 +32,21 @@ func (c *Client) Commit(ctx context.Context, project, identifier string) (commit
 	return commit, c.get(ctx, path("commits", identifier), url.Values{"project": {project}}, &commit)
 }
 
-// ImportPackage uploads a project's code as a gzipped tar.
-func (c *Client) ImportPackage(ctx context.Context, project, description string, data io.Reader) (commit wire.Commit, err error) {
+// CommitConfig is Commit with the parsed file of steps.
+func (c *Client) CommitConfig(ctx context.Context, project, identifier string) (commit wire.Commit, err error) {
+	return commit, c.get(ctx, path("commits", identifier), url.Values{"project": {project}, "include": {"config"}}, &commit)
+}
+
+// ImportPackage uploads a project's code as a gzipped tar. Its file of steps is
+// config; valohai.yaml if "".
+func (c *Client) ImportPackage(ctx context.Context, project, description, config string, data io.Reader) (commit wire.Commit, err error) {
 	reader, writer := io.Pipe()
 	form := multipart.NewWriter(writer)
 	go func() {
 		err := form.WriteField("description", description)
+		if err == nil && config != "" {
+			err = form.WriteField("yaml_path", config)
+		}
 		if err == nil {
 			var part io.Writer
 			if part, err = form.CreateFormFile("data", "data.tgz"); err == nil {

@@ -161,7 +161,7 @@ func (s *story) upload(ctx context.Context, project wire.Project) (string, error
 	if _, err := source.Pack(ctx, s.code, &packed, source.Options{}); err != nil {
 		return "", err
 	}
-	commit, err := s.member.ImportPackage(ctx, project.ID, "the demo's code", &packed)
+	commit, err := s.member.ImportPackage(ctx, project.ID, "the demo's code", "", &packed)
 	return commit.Identifier, err
 }
 

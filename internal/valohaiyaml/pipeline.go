@@ -77,7 +77,7 @@ var (
 		"on-error": oneWord("stop-all", "stop-next", "continue"),
 	})
 
-	nodeRule = &rule{kinds: []Kind{Map}, narrow: narrowNode}
+	nodeRule = &rule{kinds: []Kind{Map}, narrow: narrowNode, among: []*rule{executionNodeRule, taskNodeRule, deploymentNodeRule}}
 
 	edgeRule = &rule{
 		kinds: []Kind{List, Map}, items: text, count: 2, needs: need("source", "target"),

@@ -47,6 +47,9 @@ type rule struct {
 	// narrow gives the rule that holds for this very map, where one of its
 	// values decides; it may add findings.
 	narrow func(*report, *node) *rule
+
+	// among are the rules that narrow gives one of.
+	among []*rule
 }
 
 // The rules that many places share.

@@ -16,6 +16,7 @@ type Commit struct {
 	Adhoc       bool   `json:"adhoc"`
 	CommitTime  *Time  `json:"commit_time"`
 	URL         string `json:"url"`
+	ConfigPath  string `json:"yaml_path"`
 
 	// Config is the parsed valohai.yaml, where it was asked for.
 	Config json.RawMessage `json:"config,omitempty"`
