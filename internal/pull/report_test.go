@@ -84,8 +84,9 @@ func TestWhatIsLeftIsToldOfDockerHubByItsNameAndOfWhom(t *testing.T) {
 			t.Errorf("sentence = %q, want %q", got, want)
 		}
 	}
+	limit.Source = "192.0.2.7"
 	got, err := json.Marshal(Report{RateLimit: &limit})
-	if err != nil || !strings.Contains(string(got), `"rate_limit":{"limit":200,"remaining":187,"window_seconds":21600,"source":"`) {
+	if err != nil || !strings.Contains(string(got), `"rate_limit":{"limit":200,"remaining":187,"window_seconds":21600,"source":"192.0.2.7"}`) {
 		t.Errorf("%s, %v", got, err)
 	}
 }
