@@ -85,6 +85,8 @@ var plan = []room{
 	{"grant", sum(words, "oci", "diagnosis"), nil, "trading a secret for a grant needs words and the protocol; it knows no accounts and no database"},
 	{"vault", words, nil, "sealing knows words, never nouns: rows are its caller's"},
 	{"pull", sum(words, "oci", "diagnosis"), nil, "pulling needs words and the protocol, never nouns"},
+	{"depot", words, nil, "keeping files under keys knows words, never nouns"},
+	{"inputs", words, nil, "downloading files knows words, never nouns"},
 	{"engine", words, none, "what it means to run a container is said in words and values"},
 	{"engine/runc", sum(words, "engine"), nil, "an engine knows words and what is to be run, never nouns"},
 	{"demoimage", words, nil, "the images of the demo and of tests are made of nothing but this module"},
@@ -105,7 +107,7 @@ var plan = []room{
 	},
 	{
 		"worker",
-		sum(words, "oci", "pull", "engine", "client", "wire", "source", "execution"),
+		sum(words, "oci", "pull", "inputs", "engine", "client", "wire", "source", "execution"),
 		nil,
 		"a worker holds no keys: it speaks the API, pulls and runs, and has no store, vault or broker",
 	},
@@ -139,7 +141,7 @@ var plan = []room{
 	{
 		"app",
 		slices.Concat(words, nouns, []string{
-			"oci", "grant", "vault", "pull", "engine", "engine/runc", "broker", "dispatch", "worker", "store",
+			"oci", "grant", "vault", "pull", "depot", "inputs", "engine", "engine/runc", "broker", "dispatch", "worker", "store",
 			"wire", "client", "api", "app/adapter",
 		}),
 		nil,
@@ -185,7 +187,7 @@ var only = []struct {
 	{"github.com/containerd/containerd", []string{"pull", "oci"}},
 	{"github.com/containerd/go-runc", []string{"engine/runc"}},
 	{"github.com/distribution/distribution", []string{"grant/granttest"}},
-	{"net/http", []string{"oci", "diagnosis", "grant", "pull", "api", "client", "app", "demo", "grant/granttest", "bench"}},
+	{"net/http", []string{"oci", "diagnosis", "grant", "pull", "inputs", "api", "client", "app", "demo", "grant/granttest", "bench"}},
 }
 
 // unreachable are rooms that a room does not link by any way round.
@@ -209,7 +211,7 @@ var lent = []struct {
 	names      []string
 }{
 	{"worker", "execution", []string{
-		"BatchMost", "LineMost", "CleanText",
+		"BatchMost", "LineMost", "CleanText", "DatumURL",
 		"Stream", "StatusStream", "Stdout", "Stderr",
 		"Complete", "Error", "Stopped", "Crashed",
 	}},

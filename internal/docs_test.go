@@ -10,7 +10,7 @@ import (
 )
 
 // failingRooms are those that a failed pull or run gets its codes from.
-var failingRooms = []string{"oci", "diagnosis", "grant", "broker", "pull", "engine/runc", "worker"}
+var failingRooms = []string{"oci", "diagnosis", "grant", "broker", "pull", "engine/runc", "inputs", "depot", "worker"}
 
 // elsewhere are codes of errors.md that other rooms make, or that have a name in
 // the source.
@@ -22,6 +22,7 @@ var elsewhere = []string{
 // unmet are codes that no run ends with: they tell of settings or of a form, at
 // the moment that those are made.
 var unmet = []string{
+	"depot_url", "depot_open",
 	"ca_pem", "host_address", "host_name", "host_twice", "store_root", "mount_key", "kind_unknown", "image_missing",
 	"field_choice", "field_control", "field_required", "field_too_long", "field_unknown", "field_secret", "field_not_secret",
 	"username_colon", "username_mail", "username_required", "address_pair", "address_twice", "ca_other", "proxy_address", "proxy_userinfo", "renew_unsupported",

@@ -72,6 +72,7 @@ type door struct {
 	config   Config
 	mux      *http.ServeMux
 	huma     huma.API
+	links    *links
 	document []byte // the OpenAPI document as JSON
 	yaml     []byte // and as YAML
 }
@@ -87,7 +88,7 @@ func New(config Config) (http.Handler, error) {
 	if config.Now == nil {
 		config.Now = time.Now
 	}
-	d := &door{config: config, mux: http.NewServeMux()}
+	d := &door{config: config, mux: http.NewServeMux(), links: newLinks()}
 	d.huma = humago.New(exactMux{d.mux}, describe(config.Version))
 	d.routes()
 	return d, d.writeDocument()

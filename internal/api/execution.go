@@ -37,19 +37,13 @@ func (d *door) createExecution(ctx context.Context, v *visit, in *struct{ Body w
 func draftOf(body wire.NewExecution) (execution.Draft, error) {
 	draft := execution.Draft{
 		Project: body.Project, Commit: body.Commit, Step: body.Step, Image: body.Image,
-		Parameters: make(map[string]valohaiyaml.Value, len(body.Parameters)), Environment: body.Environment,
+		Parameters: make(map[string]valohaiyaml.Value, len(body.Parameters)), Environment: body.Environment, Inputs: body.Inputs,
 		Title: body.Title, Tags: body.Tags,
-		MemoryBytes: body.MemoryBytes, CPUs: body.CPUs, NoNetwork: body.Network == noNetwork,
+		MemoryBytes: body.MemoryBytes, CPUs: body.CPUs, ShmBytes: body.ShmBytes, NoNetwork: body.Network == noNetwork,
 	}
 	if body.TimeLimit != nil {
 		limit := time.Duration(*body.TimeLimit) * time.Second
 		draft.TimeLimit = &limit
-	}
-	for name, urls := range body.Inputs {
-		if len(urls) > 0 {
-			return execution.Draft{}, fault.InvalidField("inputs", "inputs", "inputs cannot be given yet, and %.80q is one", name).
-				WithHint("Fetch the data in the step's command.")
-		}
 	}
 	for name, text := range body.Parameters {
 		var value valohaiyaml.Value
@@ -123,13 +117,28 @@ type executionKey struct {
 	Execution string `path:"execution" doc:"Id, PROJECT:COUNTER or PROJECT:latest"`
 }
 
-func (d *door) getExecution(ctx context.Context, v *visit, in *executionKey) (wire.Execution, error) {
+type executionQuery struct {
+	Execution string   `path:"execution" doc:"Id, PROJECT:COUNTER or PROJECT:latest"`
+	Exclude   []string `query:"exclude" doc:"outputs: leave them out; further names are taken from clients that send them"`
+	Include   []string `query:"include" doc:"Taken from clients that send it"`
+}
+
+func (d *door) getExecution(ctx context.Context, v *visit, in *executionQuery) (wire.Execution, error) {
 	e, project, err := d.config.Executions.Get(ctx, v.actor, in.Execution)
 	if err != nil {
 		return wire.Execution{}, err
 	}
-	return d.execution(v, e, project)
+	shown, err := d.execution(v, e, project)
+	if err != nil || slices.Contains(in.Exclude, "outputs") {
+		return shown, err
+	}
+	data, _, err := d.config.Executions.Data(ctx, v.actor, e.ID, "", execution.Page{Limit: outputsShown})
+	shown.Outputs = each(data, v.datum)
+	return shown, err
 }
+
+// outputsShown is how many outputs an execution shows; the list has all.
+const outputsShown = 1000
 
 func (d *door) stopExecution(ctx context.Context, v *visit, in *executionKey) (wire.Execution, error) {
 	_, project, err := d.config.Executions.Get(ctx, v.actor, in.Execution)
@@ -159,7 +168,7 @@ func (d *door) execution(v *visit, e execution.Execution, project account.Projec
 		URLs:    wire.ExecutionURLs{Display: v.origin + "/executions/" + url.PathEscape(e.ID) + "/", Stop: address + "stop/"},
 		Project: wire.NamedID{ID: project.ID, Name: project.Name}, Commit: wire.CommitName{Identifier: e.Work.Commit},
 		Step: e.Work.Step, Image: e.Work.Image, Command: e.Work.Script, Title: e.Title, Tags: orEmpty(e.Tags),
-		Parameters: parameters, Environment: orEmptyMap(e.Work.Environment),
+		Parameters: parameters, Inputs: each(e.Work.Inputs, inputOf), Environment: orEmptyMap(e.Work.Environment),
 		Status: string(e.Status), Creator: e.CreatedByName,
 		CTime: wire.NewTime(e.CreatedAt), StartTime: wire.NewTime(e.StartedAt), EndTime: wire.NewTime(e.EndedAt),
 		Duration: e.Duration(d.config.Now()).Seconds(), Worker: e.Lease.WorkerName,
@@ -172,6 +181,10 @@ func (d *door) execution(v *visit, e execution.Execution, project account.Projec
 		}
 	}
 	return shown, nil
+}
+
+func inputOf(input execution.Input) wire.Input {
+	return wire.Input{Name: input.Name, URLs: each(input.Files, func(file execution.InputFile) string { return file.URL })}
 }
 
 func valuesOf(values map[string]valohaiyaml.Value) (map[string]json.RawMessage, error) {

@@ -25,6 +25,7 @@ import (
 	"fairlead.dev/fairlead/internal/api"
 	"fairlead.dev/fairlead/internal/app/adapter"
 	"fairlead.dev/fairlead/internal/broker"
+	"fairlead.dev/fairlead/internal/depot"
 	"fairlead.dev/fairlead/internal/dispatch"
 	"fairlead.dev/fairlead/internal/execution"
 	"fairlead.dev/fairlead/internal/grant"
@@ -88,6 +89,9 @@ func newHouse(t testing.TB) *house {
 	t.Cleanup(func() { h.must(kept.Close()) })
 	packages, err := store.OpenPackages(t.TempDir())
 	h.must(err)
+	files, err := depot.Open(ctx, "file://"+t.TempDir())
+	h.must(err)
+	t.Cleanup(func() { h.must(files.Close()) })
 	sealing, err := vault.Open(filepath.Join(t.TempDir(), "fairlead.key"))
 	h.must(err)
 
@@ -102,7 +106,7 @@ func newHouse(t testing.TB) *house {
 	t.Cleanup(grants.Close)
 	door, err := api.New(api.Config{
 		Accounts: accounts, Registries: registries, Selector: selector,
-		Executions: execution.NewService(execution.Config{Store: kept, Packages: packages, Projects: accounts, Now: now, Changed: bell}),
+		Executions: execution.NewService(execution.Config{Store: kept, Packages: packages, Depot: files, Projects: accounts, Now: now, Changed: bell}),
 		Dispatch:   dispatch.New(dispatch.Config{Store: kept, Projects: kept, Now: now, Logger: logger, Changed: bell, LeaseLife: time.Hour}),
 		Broker:     grants, Audit: kept, Keys: h.keys, Packages: packages,
 		Route: func(host string) *wire.RegistryRoute {

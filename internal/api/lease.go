@@ -62,9 +62,17 @@ func jobOf(e execution.Execution, project account.Project) (wire.Job, error) {
 	return wire.Job{
 		ID: e.ID, Counter: e.Counter, Attempt: e.Lease.Attempt, Project: wire.NamedID{ID: project.ID, Name: project.Name},
 		Commit: e.Work.Commit, Step: e.Work.Step, Image: e.Work.Image, Commands: orEmpty(e.Work.Commands), Script: e.Work.Script,
-		Environment: orEmptyMap(e.Work.Environment), Parameters: parameters,
-		TimeLimitSeconds: e.Work.TimeLimit.Seconds(), MemoryBytes: e.Work.MemoryBytes, CPUs: e.Work.CPUs, NoNetwork: e.Work.NoNetwork,
+		Environment: orEmptyMap(e.Work.Environment), Parameters: parameters, Inputs: each(e.Work.Inputs, jobInputOf),
+		TimeLimitSeconds: e.Work.TimeLimit.Seconds(), MemoryBytes: e.Work.MemoryBytes, CPUs: e.Work.CPUs, ShmBytes: e.Work.ShmBytes, NoNetwork: e.Work.NoNetwork,
+		NoOutputSeconds: e.Work.NoOutputTimeout.Seconds(), Devices: e.Work.Devices,
+		Mounts: each(e.Work.Mounts, func(m execution.Mount) wire.Mount { return wire.Mount(m) }),
 	}, nil
+}
+
+func jobInputOf(input execution.Input) wire.JobInput {
+	return wire.JobInput{Name: input.Name, OnDemand: input.OnDemand, Files: each(input.Files, func(file execution.InputFile) wire.JobFile {
+		return wire.JobFile{URL: file.URL, Path: file.Path, SHA256: file.SHA256, Size: file.Size}
+	})}
 }
 
 type leaseKey struct {

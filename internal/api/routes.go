@@ -36,8 +36,15 @@ func (d *door) routes() {
 	get(closed, "executions/", "Executions", d.listExecutions)
 	get(closed, "executions/{execution}/", "An execution", d.getExecution)
 	plain(closed, http.MethodGet, "executions/{execution}/events/", "An execution's log, as a list or as a stream", http.StatusOK, describeEvents, d.events)
+	get(closed, "executions/{execution}/metadata/", "What an execution told of itself", d.listMetadata)
 	post(closed, "executions/{execution}/stop/", "Stop an execution", d.stopExecution)
 	remove(closed, "executions/{execution}/", "Delete an execution that has ended", d.deleteExecution)
+
+	get(closed, "data/", "Files that executions left", d.listData)
+	get(closed, "data/{datum}/", "A file that an execution left", d.getDatum)
+	get(closed, "data/{datum}/download/", "An address of the file for a while", d.downloadDatum)
+	plain(open, http.MethodGet, "data/{datum}/content/", "The file, for whoever has a link that holds", http.StatusOK, describeContent, d.datumContent)
+	post(closed, "data/{datum}/purge/", "Delete the file", d.purgeDatum)
 
 	get(closed, "registry-credential-kinds/", "Kinds of registry credential", d.listCredentialKinds)
 	get(closed, "registry-credentials/", "Registry credentials (admins)", d.listCredentials)
@@ -70,6 +77,8 @@ func (d *door) routes() {
 	plain(closed, http.MethodPost, "leases/{lease}/finish/", "End the execution", http.StatusNoContent, describeFinish, d.finishLease)
 	act(closed, "leases/{lease}/release/", "Give the execution back", d.releaseLease)
 	plain(closed, http.MethodGet, "leases/{lease}/package/", "The execution's code", http.StatusOK, describePackage, d.leasePackage)
+	plain(closed, http.MethodPost, "leases/{lease}/outputs/", "Keep a file of the execution's outputs", http.StatusCreated, describeOutput, d.addOutput)
+	plain(closed, http.MethodGet, "leases/{lease}/data/{datum}/", "A file of the execution's inputs", http.StatusOK, describeInput, d.leaseInput)
 	plain(closed, http.MethodPost, "pull-grants/", "A pull grant for the execution's image", http.StatusOK, describeGrant, d.pullGrant)
 
 	d.mux.HandleFunc("GET "+wire.Base+"openapi.json", d.openAPI)

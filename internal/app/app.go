@@ -20,6 +20,7 @@ import (
 	"fairlead.dev/fairlead/internal/app/adapter"
 	"fairlead.dev/fairlead/internal/broker"
 	"fairlead.dev/fairlead/internal/client"
+	"fairlead.dev/fairlead/internal/depot"
 	"fairlead.dev/fairlead/internal/dispatch"
 	"fairlead.dev/fairlead/internal/execution"
 	"fairlead.dev/fairlead/internal/fault"
@@ -48,6 +49,7 @@ type Server struct {
 	listener   net.Listener
 
 	reach   *oci.Transport
+	depot   *depot.Depot
 	machine machine // of the worker inside
 
 	first FirstUser
@@ -117,6 +119,9 @@ func (s *Server) wire(ctx context.Context, version string) error {
 	if err != nil {
 		return err
 	}
+	if s.depot, err = depot.Open(ctx, s.config.Outputs); err != nil {
+		return err
+	}
 	catalogue, err := s.kinds(now)
 	if err != nil {
 		return err
@@ -127,7 +132,7 @@ func (s *Server) wire(ctx context.Context, version string) error {
 	s.registries = registry.NewService(s.store, s.accounts, adapter.Kinds{Catalogue: catalogue}, adapter.Sealer{Vault: sealing}, now)
 	selector := registry.NewSelector(s.store)
 	executions := execution.NewService(execution.Config{
-		Store: s.store, Packages: packages, Projects: s.accounts, Now: now, Changed: changed,
+		Store: s.store, Packages: packages, Depot: s.depot, Projects: s.accounts, Now: now, Changed: changed,
 	})
 	s.dispatch = dispatch.New(dispatch.Config{Store: s.store, Projects: s.store, Now: now, Logger: s.logger, Changed: changed})
 	s.broker = broker.New(broker.Config{
@@ -292,6 +297,9 @@ func (s *Server) Close() error {
 	}
 	if s.machine.images != nil {
 		errs = append(errs, s.machine.images.Close())
+	}
+	if s.depot != nil {
+		errs = append(errs, s.depot.Close())
 	}
 	if s.store != nil {
 		errs = append(errs, s.store.Close())

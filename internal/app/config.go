@@ -29,6 +29,10 @@ type Config struct {
 	Database string
 	KeyFile  string
 
+	// Outputs is where files that executions leave are kept: a URL as
+	// depot.Open takes it; a directory below DataDir if empty.
+	Outputs string
+
 	// Admin and Organization are made on an empty database.
 	Admin        string
 	Organization string
@@ -51,6 +55,7 @@ type WorkerConfig struct {
 	Slots   int
 	Runtime string
 	Devices []string
+	Mounts  []string
 	Grace   time.Duration
 	Drain   time.Duration
 }
@@ -76,6 +81,7 @@ func (c *Config) Flags(set *pflag.FlagSet) {
 	set.BoolVar(&c.Worker.Enabled, "worker", true, "run executions on this machine too (needs root)")
 	c.Worker.flags(set)
 	c.Registries.flags(set)
+	set.StringVar(&c.Outputs, "outputs", "", "where outputs are kept: file:///DIRECTORY, s3://BUCKET?region=REGION, gs://BUCKET or azblob://CONTAINER (default DATA-DIR/outputs)")
 	set.StringArrayVar(&c.IdentityTokens, "identity-token-file", nil, "file with the server's own OIDC token, for keyless credentials: FILE or AUDIENCE=FILE")
 	set.StringVar(&c.LogLevel, "log-level", "info", "debug, info, warn or error")
 	set.StringVar(&c.LogFormat, "log-format", "auto", "text, json, or auto: text on a terminal")
@@ -85,6 +91,7 @@ func (c *WorkerConfig) flags(set *pflag.FlagSet) {
 	set.IntVar(&c.Slots, "slots", 0, "executions that run here at the same time (default the number of processors)")
 	set.StringVar(&c.Runtime, "runtime", "", "path of runc or crun (default whichever is installed)")
 	set.StringSliceVar(&c.Devices, "device", nil, "CDI device that every container gets, such as nvidia.com/gpu=all")
+	set.StringSliceVar(&c.Mounts, "allow-mount", nil, "directory that steps may mount, with what is below it; may be repeated")
 	set.DurationVar(&c.Grace, "grace", 10*time.Second, "time that a command has between SIGTERM and SIGKILL")
 	set.DurationVar(&c.Drain, "drain", 0, "time that running executions may go on at shutdown before they go back to the queue")
 }
@@ -211,6 +218,9 @@ func (c Config) settled() (Config, error) {
 	}
 	if c.KeyFile == "" {
 		c.KeyFile = filepath.Join(dir, "keys.json")
+	}
+	if c.Outputs == "" {
+		c.Outputs = "file://" + filepath.ToSlash(filepath.Join(dir, "outputs"))
 	}
 	if c.Worker.Slots < 0 {
 		errs = append(errs, fault.InvalidField("slots", "negative", "%d is negative", c.Worker.Slots))

@@ -13,6 +13,7 @@ import (
 	"fairlead.dev/fairlead/internal/engine/runc"
 	"fairlead.dev/fairlead/internal/fault"
 	"fairlead.dev/fairlead/internal/grant"
+	"fairlead.dev/fairlead/internal/inputs"
 	"fairlead.dev/fairlead/internal/oci"
 	"fairlead.dev/fairlead/internal/pull"
 	"fairlead.dev/fairlead/internal/secret"
@@ -23,6 +24,7 @@ import (
 type machine struct {
 	engine *runc.Engine
 	images *pull.Store
+	inputs *inputs.Cache
 }
 
 // openMachine opens the engine and the image store below dir. The image store
@@ -37,7 +39,12 @@ func openMachine(dir string, config WorkerConfig, logger *slog.Logger) (machine,
 		return machine{}, err
 	}
 	images, err := pull.Open(pull.Config{Root: filepath.Join(dir, "images"), Logger: logger})
-	return machine{engine: engine, images: images}, err
+	if err != nil {
+		return machine{}, err
+	}
+	here := machine{engine: engine, images: images}
+	here.inputs, err = inputs.Open(inputs.Config{Dir: filepath.Join(dir, "inputs")}) // the image store's lock is for it too
+	return here, err
 }
 
 // RemoteConfig is how a worker apart from the server is run.
@@ -94,8 +101,8 @@ func RunWorker(ctx context.Context, config RemoteConfig, server, token, version 
 // for what the machine's own role is asked.
 func (m machine) worker(api *client.Client, dir string, config WorkerConfig, reach oci.Config, transport *oci.Transport, logger *slog.Logger) *worker.Worker {
 	return worker.New(worker.Config{
-		Client: api, Images: m.images, Engine: m.engine, Dir: filepath.Join(dir, "work"),
-		Slots: config.Slots, Registries: reach, Devices: config.Devices,
+		Client: api, Images: m.images, Inputs: m.inputs, Engine: m.engine, Dir: filepath.Join(dir, "work"),
+		Slots: config.Slots, Registries: reach, Devices: config.Devices, Mounts: config.Mounts,
 		Roles: adapter.Roles{Issuer: grant.NewRoleIssuer(grant.RoleConfig{Transport: transport})},
 		Grace: config.Grace, Drain: config.Drain, Logger: logger,
 	})

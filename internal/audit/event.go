@@ -34,6 +34,7 @@ const (
 	ExecutionCreate    Verb = "execution.create"
 	ExecutionStop      Verb = "execution.stop"
 	ExecutionDelete    Verb = "execution.delete"
+	DatumPurge         Verb = "datum.purge"
 	GrantIssue         Verb = "grant.issue"
 )
 

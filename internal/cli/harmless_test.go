@@ -53,12 +53,12 @@ func FuzzNothingHarmfulComesOut(f *testing.F) {
 
 func TestSizesOfMemoryAreReadAsDockerReadsThem(t *testing.T) {
 	for text, want := range map[string]int64{"": 0, "512": 512, "64k": 64 << 10, "512M": 512 << 20, "1.5g": 3 << 29, "8GiB": 8 << 30, "2Gb": 2 << 30} {
-		if got, err := parseMemory(text); err != nil || got != want {
+		if got, err := parseMemory("memory", text); err != nil || got != want {
 			t.Errorf("%q is %d (%v), want %d", text, got, err, want)
 		}
 	}
 	for _, text := range []string{"lots", "-1g", "0", "1x", "g"} {
-		if got, err := parseMemory(text); err == nil {
+		if got, err := parseMemory("memory", text); err == nil {
 			t.Errorf("%q is taken for %d", text, got)
 		}
 	}

@@ -32,12 +32,14 @@ type runFlags struct {
 	yaml        string
 	parameters  []string
 	values      string // file of more of them
+	inputs      []string
 	environment []string
 	image       string
 	title       string
 	tags        []string
 	network     string
 	memory      string
+	shm         string
 	cpus        float64
 	timeLimit   string
 	commit      string
@@ -63,12 +65,14 @@ func newRun(s *session) *cobra.Command {
 	f.StringArrayVarP(&flags.parameters, "parameter", "p", nil, "a parameter: NAME=VALUE, or NAME for a flag; may be repeated")
 	f.StringVar(&flags.values, "parameters-file", "", "JSON file of parameters; -p goes before it")
 	f.StringVar(&flags.yaml, "yaml", configName, "the file with the steps, in this directory or below")
+	f.StringArrayVarP(&flags.inputs, "input", "i", nil, "a file of an input: NAME=URL, in place of the step's own; may be repeated")
 	f.StringArrayVarP(&flags.environment, "env", "e", nil, "an environment variable: NAME=VALUE; may be repeated")
 	f.StringVar(&flags.image, "image", "", "run in this image instead of the step's")
 	f.StringVar(&flags.title, "title", "", "title of the execution")
 	f.StringArrayVar(&flags.tags, "tag", nil, "a tag of the execution; may be repeated")
 	f.StringVar(&flags.network, "network", "host", "host, or none to cut the container off")
 	f.StringVar(&flags.memory, "memory", "", "memory that the container may use, such as 512M or 8G (default: all)")
+	f.StringVar(&flags.shm, "shm-size", "", "size of /dev/shm in the container, such as 2G (default: 64M)")
 	f.Float64Var(&flags.cpus, "cpus", 0, "processors that the container may use, such as 1.5 (default: all)")
 	f.StringVar(&flags.timeLimit, "time-limit", "", "end the command after this time, such as 90m (default: the step's own)")
 	f.BoolVarP(&flags.detach, "detach", "d", false, "print the execution's id and do not follow it")
@@ -182,17 +186,19 @@ func start(c *cobra.Command, s *session, api *client.Client, draft wire.NewExecu
 func (f runFlags) draft(step *valohaiyaml.Step, values map[string]valohaiyaml.Value) (wire.NewExecution, error) {
 	_, valueErr := step.CheckValues(values)
 	environment, environmentErr := readPairs("env", f.environment)
-	memory, memoryErr := parseMemory(f.memory)
+	inputs, inputErr := readLists("input", f.inputs)
+	memory, memoryErr := parseMemory("memory", f.memory)
+	shm, shmErr := parseMemory("shm-size", f.shm)
 	draft := wire.NewExecution{
 		Step: step.Name, Image: f.image, Title: f.title, Tags: f.tags,
-		Environment: environment, Network: f.network, MemoryBytes: memory, CPUs: f.cpus,
+		Environment: environment, Inputs: inputs, Network: f.network, MemoryBytes: memory, ShmBytes: shm, CPUs: f.cpus,
 		Parameters: make(map[string]json.RawMessage),
 	}
 	var limitErr error
 	if f.timeLimit != "" {
 		draft.TimeLimit, limitErr = parseTimeLimit(f.timeLimit)
 	}
-	if err := fault.Join(valueErr, environmentErr, memoryErr, limitErr); err != nil {
+	if err := fault.Join(valueErr, environmentErr, inputErr, memoryErr, shmErr, limitErr); err != nil {
 		return wire.NewExecution{}, err
 	}
 	for name, value := range values {
@@ -246,8 +252,22 @@ func readPairs(flag string, settings []string) (map[string]string, error) {
 	return pairs, fault.Join(errs...)
 }
 
+// readLists reads settings of which several may have the same name.
+func readLists(flag string, settings []string) (map[string][]string, error) {
+	lists := make(map[string][]string)
+	var errs []error
+	for _, setting := range settings {
+		name, value, found := strings.Cut(setting, "=")
+		if !found || name == "" || value == "" {
+			errs = append(errs, fault.InvalidField(flag, "pair", "%q is not NAME=URL", setting))
+		}
+		lists[name] = append(lists[name], value)
+	}
+	return lists, fault.Join(errs...)
+}
+
 // parseMemory reads a size as Docker's --memory does: powers of two.
-func parseMemory(text string) (int64, error) {
+func parseMemory(flag, text string) (int64, error) {
 	if text == "" {
 		return 0, nil
 	}
@@ -257,7 +277,7 @@ func parseMemory(text string) (int64, error) {
 	factor, known := units[unit]
 	value, err := strconv.ParseFloat(number, 64)
 	if err != nil || !known || !(value > 0 && value < 1<<40) {
-		return 0, fault.InvalidField("memory", "size", "%q is no size", text).WithHint("Write it as 512M or 8G.")
+		return 0, fault.InvalidField(flag, "size", "%q is no size", text).WithHint("Write it as 512M or 8G.")
 	}
 	return int64(value * float64(factor)), nil
 }

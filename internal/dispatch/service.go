@@ -22,7 +22,7 @@ import (
 // Store is what dispatch keeps; execution.Store is one.
 type Store interface {
 	execution.LeaseStore
-	AppendLog(ctx context.Context, leaseID string, batch int64, lines []execution.Line) error
+	AppendLog(ctx context.Context, leaseID string, batch int64, lines []execution.Line, metadata ...execution.Metadatum) error
 }
 
 // Projects finds the project of an execution without asking who may see it.
@@ -164,7 +164,7 @@ func (s *Service) Append(ctx context.Context, actor account.Actor, leaseID strin
 	if err := clean(lines); err != nil {
 		return err
 	}
-	if err := s.config.Store.AppendLog(ctx, leaseID, batch, lines); err != nil {
+	if err := s.config.Store.AppendLog(ctx, leaseID, batch, lines, execution.MetadataOf(lines)...); err != nil {
 		return lost(err, leaseID)
 	}
 	s.config.Changed.Ring(e.ID)

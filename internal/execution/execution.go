@@ -105,18 +105,38 @@ type Work struct {
 	// Parameters are the values that the commands were made with.
 	Parameters map[string]valohaiyaml.Value `json:"parameters,omitempty"`
 
+	// Inputs are the files that the command finds.
+	Inputs []Input `json:"inputs,omitempty"`
+
 	// Environment are the variables of the step and the run.
 	Environment map[string]string `json:"environment,omitempty"`
 
-	// TimeLimit ends the command; 0: it may run for ever.
-	TimeLimit time.Duration `json:"time_limit,omitempty"`
+	// TimeLimit ends the command; 0: it may run for ever. NoOutputTimeout ends
+	// one that printed nothing for so long; 0: it may be silent.
+	TimeLimit       time.Duration `json:"time_limit,omitempty"`
+	NoOutputTimeout time.Duration `json:"no_output_timeout,omitempty"`
+
+	// Mounts are directories of the worker, where its operator allows them.
+	Mounts []Mount `json:"mounts,omitempty"`
+
+	// Devices counts CDI devices by their kind, such as nvidia.com/gpu. Nil
+	// leaves it to the worker; an empty map is none.
+	Devices map[string]float64 `json:"devices"`
 
 	// What the container may use; 0: all that the worker has.
 	MemoryBytes int64   `json:"memory_bytes,omitempty"`
 	CPUs        float64 `json:"cpus,omitempty"`
+	ShmBytes    int64   `json:"shm_bytes,omitempty"`
 
 	// NoNetwork cuts the container off the network.
 	NoNetwork bool `json:"no_network,omitempty"`
+}
+
+// Mount is a directory of the worker that the command sees.
+type Mount struct {
+	Source      string `json:"source"`
+	Destination string `json:"destination"`
+	ReadOnly    bool   `json:"readonly,omitempty"`
 }
 
 // Result is how an execution ended.

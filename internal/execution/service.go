@@ -36,6 +36,7 @@ type Projects interface {
 type Config struct {
 	Store    Store
 	Packages Packages
+	Depot    Depot
 	Projects Projects
 	Now      func() time.Time
 
@@ -52,6 +53,7 @@ const QueueKey = "queue"
 type Service struct {
 	store    Store
 	packages Packages
+	depot    Depot
 	projects Projects
 	now      func() time.Time
 	changed  *Bell
@@ -60,7 +62,7 @@ type Service struct {
 // NewService wires a service.
 func NewService(config Config) *Service {
 	return &Service{
-		store: config.Store, packages: config.Packages, projects: config.Projects,
+		store: config.Store, packages: config.Packages, depot: config.Depot, projects: config.Projects,
 		now: config.Now, changed: config.Changed,
 	}
 }
@@ -74,7 +76,11 @@ type Draft struct {
 	// Image overrides the step's; "" keeps it.
 	Image string
 
-	Parameters  map[string]valohaiyaml.Value
+	Parameters map[string]valohaiyaml.Value
+
+	// Inputs are URLs in place of the step's own, by the inputs' names.
+	Inputs map[string][]string
+
 	Environment map[string]string
 	Title       string
 	Tags        []string
@@ -84,6 +90,7 @@ type Draft struct {
 
 	MemoryBytes int64
 	CPUs        float64
+	ShmBytes    int64
 	NoNetwork   bool
 }
 
@@ -99,9 +106,11 @@ func (s *Service) Create(ctx context.Context, actor account.Actor, draft Draft) 
 		return Execution{}, err
 	}
 	work, err := newWork(step, draft)
-	if err := fault.Join(err, validLabels(draft)); err != nil {
+	inputs, inputErr := s.inputs(ctx, actor, project, step, draft.Inputs)
+	if err := fault.Join(err, inputErr, validLabels(draft)); err != nil {
 		return Execution{}, err
 	}
+	work.Inputs = inputs
 	e := Execution{
 		ID: uuid.NewString(), ProjectID: project.ID, Title: draft.Title, Tags: draft.Tags, Work: work,
 		CreatedBy: actor.UserID, CreatedByName: actor.Username, Status: Queued, CreatedAt: s.now(),
@@ -151,7 +160,18 @@ func newWork(step *valohaiyaml.Step, draft Draft) (Work, error) {
 	work := Work{
 		Step: step.Name, Commit: draft.Commit, Image: name,
 		Commands: command.Lines, Script: command.Script, Parameters: values, Environment: variables,
-		MemoryBytes: draft.MemoryBytes, CPUs: draft.CPUs, NoNetwork: draft.NoNetwork,
+		MemoryBytes: draft.MemoryBytes, CPUs: draft.CPUs, ShmBytes: draft.ShmBytes, NoNetwork: draft.NoNetwork,
+		Devices: step.Resources.Devices,
+	}
+	for _, mount := range step.Mounts {
+		if mount.Type != "" {
+			return Work{}, fault.InvalidField("mounts", "mount_type", "the mount %s is of type %.40q, and a worker mounts only its own directories", mount.Destination, mount.Type).
+				WithHint("Mount the file system on the worker, and name its directory as the source.")
+		}
+		work.Mounts = append(work.Mounts, Mount{Source: mount.Source, Destination: mount.Destination, ReadOnly: mount.ReadOnly})
+	}
+	if step.NoOutputTimeout != nil {
+		work.NoOutputTimeout = *step.NoOutputTimeout
 	}
 	if step.TimeLimit != nil {
 		work.TimeLimit = *step.TimeLimit
@@ -257,13 +277,20 @@ func (s *Service) Stop(ctx context.Context, actor account.Actor, key string) (Ex
 	return stopped, err
 }
 
-// Delete removes an execution that has ended, with its log.
+// Delete removes an execution that has ended, with its log and its outputs.
 func (s *Service) Delete(ctx context.Context, actor account.Actor, key string) error {
 	e, project, err := s.Get(ctx, actor, key)
 	if err != nil {
 		return err
 	}
-	return s.store.DeleteExecution(ctx, e.ID, s.event(actor, audit.ExecutionDelete, project, e))
+	data, _, err := s.store.Data(ctx, DatumFilter{ProjectIDs: []string{project.ID}, ExecutionID: e.ID, Page: Page{Limit: dataMost}})
+	if err != nil {
+		return err
+	}
+	if err := s.store.DeleteExecution(ctx, e.ID, s.event(actor, audit.ExecutionDelete, project, e)); err != nil {
+		return err
+	}
+	return s.purgeAll(context.WithoutCancel(ctx), data)
 }
 
 func (s *Service) event(actor account.Actor, verb audit.Verb, project account.Project, e Execution) audit.Event {
@@ -320,6 +347,9 @@ func validLimits(draft Draft) error {
 	}
 	if draft.CPUs < 0 || draft.CPUs > 0 && draft.CPUs < 0.01 {
 		errs = append(errs, fault.InvalidField("cpus", "small", "%s is not at least 0.01", fmt.Sprint(draft.CPUs)))
+	}
+	if draft.ShmBytes < 0 {
+		errs = append(errs, fault.InvalidField("shm_bytes", "negative", "%d is negative", draft.ShmBytes))
 	}
 	if draft.TimeLimit != nil && *draft.TimeLimit < 0 {
 		errs = append(errs, fault.InvalidField("time_limit", "negative", "%s is negative", *draft.TimeLimit))

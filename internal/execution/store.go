@@ -17,6 +17,8 @@ type Store interface {
 	RunStore
 	LeaseStore
 	LogStore
+	DataStore
+	MetadataStore
 }
 
 // CommitStore keeps commits.
@@ -107,8 +109,9 @@ type LeaseStore interface {
 // is not later than that of the line before.
 type LogStore interface {
 	// AppendLog stores a batch under a lease. A batch whose number is not above
-	// the lease's last one was stored before: nothing changes.
-	AppendLog(ctx context.Context, leaseID string, batch int64, lines []Line) error
+	// the lease's last one was stored before: nothing changes. The metadata are
+	// those of the lines.
+	AppendLog(ctx context.Context, leaseID string, batch int64, lines []Line, metadata ...Metadatum) error
 
 	// ReadLog are up to limit lines after the sequence number after, in order.
 	ReadLog(ctx context.Context, executionID string, after int64, limit int) ([]Line, error)

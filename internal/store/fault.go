@@ -31,6 +31,7 @@ var (
 	credentialNoun   = noun{"credential", "registry credential", "`fairlead registry list` shows yours."}
 	commitNoun       = noun{"commit", "commit", "`fairlead run` uploads the code of the directory that it is called in."}
 	executionNoun    = noun{"execution", "execution", "`fairlead execution list` shows yours."}
+	datumNoun        = noun{"datum", "datum", "`fairlead execution outputs EXECUTION` lists those of an execution."}
 	leaseNoun        = noun{"lease", "lease", "The execution ended, or is another worker's now."}
 	packageNoun      = noun{"package", "package", "`fairlead run` uploads the code of the directory that it is called in."}
 

@@ -8,7 +8,7 @@ import (
 )
 
 // AppendLog implements execution.LogStore.
-func (s *Store) AppendLog(ctx context.Context, leaseID string, batch int64, lines []execution.Line) error {
+func (s *Store) AppendLog(ctx context.Context, leaseID string, batch int64, lines []execution.Line, metadata ...execution.Metadatum) error {
 	added, err := s.newLines(lines)
 	if err != nil {
 		return err
@@ -21,6 +21,9 @@ func (s *Store) AppendLog(ctx context.Context, leaseID string, batch int64, line
 			return err
 		}
 		if err := s.appendLines(ctx, tx, id, added); err != nil {
+			return err
+		}
+		if err := appendMetadata(ctx, tx, id, metadata); err != nil {
 			return err
 		}
 		return tx.must(ctx, `UPDATE executions SET batch = $1 WHERE id = $2`, batch, id)

@@ -29,7 +29,7 @@ type NewExecution struct {
 	Commit      string                     `json:"commit"`
 	Step        string                     `json:"step"`
 	Image       string                     `json:"image,omitempty" required:"false"`
-	Inputs      map[string][]string        `json:"inputs,omitempty" required:"false" doc:"Must be empty: clients send it"`
+	Inputs      map[string][]string        `json:"inputs,omitempty" required:"false" doc:"URLs in place of the step's own"`
 	Title       string                     `json:"title,omitempty" required:"false"`
 	Tags        []string                   `json:"tags,omitempty" required:"false"`
 	Parameters  map[string]json.RawMessage `json:"parameters,omitempty" required:"false"`
@@ -37,6 +37,7 @@ type NewExecution struct {
 	TimeLimit   *int64                     `json:"time_limit,omitempty" required:"false" maximum:"3155760000" doc:"Seconds; 0: none"`
 	MemoryBytes int64                      `json:"memory_bytes,omitempty" required:"false"`
 	CPUs        float64                    `json:"cpus,omitempty" required:"false"`
+	ShmBytes    int64                      `json:"shm_bytes,omitempty" required:"false" doc:"Size of /dev/shm; 0: 64 MiB"`
 	Network     string                     `json:"network,omitempty" required:"false" enum:"host,none"`
 }
 
@@ -73,6 +74,8 @@ type Execution struct {
 	Tags    []string   `json:"tags"`
 
 	Parameters  map[string]json.RawMessage `json:"parameters"`
+	Inputs      []Input                    `json:"inputs"`
+	Outputs     []Datum                    `json:"outputs,omitempty"`
 	Environment map[string]string          `json:"environment_variables"`
 
 	Status    string  `json:"status"`
@@ -140,10 +143,24 @@ type Job struct {
 	// Parameters are the values, for the files below /valohai/config.
 	Parameters map[string]json.RawMessage `json:"parameters"`
 
+	Inputs []JobInput `json:"inputs"`
+
 	TimeLimitSeconds float64 `json:"time_limit_seconds"`
 	MemoryBytes      int64   `json:"memory_bytes"`
 	CPUs             float64 `json:"cpus"`
-	NoNetwork        bool    `json:"no_network"`
+	ShmBytes         int64   `json:"shm_bytes"`
+
+	NoOutputSeconds float64            `json:"no_output_seconds" doc:"The command ends when it printed nothing for so long; 0: never"`
+	Mounts          []Mount            `json:"mounts"`
+	Devices         map[string]float64 `json:"devices" doc:"CDI devices by kind; null leaves it to the worker"`
+	NoNetwork       bool               `json:"no_network"`
+}
+
+// Mount is a directory of the worker that the command sees.
+type Mount struct {
+	Source      string `json:"source"`
+	Destination string `json:"destination"`
+	ReadOnly    bool   `json:"readonly"`
 }
 
 // LeaseState is how a lease is.

@@ -34,6 +34,9 @@ type journal struct {
 	closed  bool
 	err     error // why nothing is sent any more
 
+	// heard is called for each line of the command's own; nil: nobody listens.
+	heard func()
+
 	batch int64
 	done  chan struct{}
 }
@@ -61,11 +64,21 @@ func (j *journal) add(event wire.Event) {
 	if j.err != nil {
 		return
 	}
+	if j.heard != nil && event.Stream != string(execution.StatusStream) {
+		j.heard()
+	}
 	event.Time = wire.NewTime(time.Now())
 	event.Message = execution.CleanText(event.Message)
 	j.pending = append(j.pending, event)
 	j.bytes += len(event.Message)
 	j.changed.Broadcast()
+}
+
+// onOutput has a function called for each line that the command prints.
+func (j *journal) onOutput(heard func()) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.heard = heard
 }
 
 // close sends what is left and returns the error that kept lines from being

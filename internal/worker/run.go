@@ -105,13 +105,21 @@ func (r *run) runAll(ctx context.Context) (exit engine.Exit, err error) {
 		pulled, err = r.pullImage(both)
 		return err
 	})
-	group.Go(func() error { return r.fetchCode(both, files) })
+	group.Go(func() error {
+		if err := r.fetchCode(both, files); err != nil {
+			return err
+		}
+		return r.placeInputs(both, files)
+	})
 	if err := group.Wait(); err != nil {
 		return engine.Exit{}, err
 	}
 	noted := make(chan error, 1)
 	go func() { noted <- r.noteImage(ctx, pulled) }()
 	exit, err = r.runContainer(ctx, files, pulled)
+	if outputErr := r.keepOutputs(ctx, files); err == nil {
+		err = outputErr
+	}
 	if noteErr := <-noted; err == nil && ctx.Err() == nil {
 		err = noteErr
 	}
@@ -138,6 +146,12 @@ func (r *run) runContainer(ctx context.Context, files workspace, pulled pull.Ima
 	defer func() {
 		r.cleaned("the root filesystem", r.worker.config.Images.Unmount(context.WithoutCancel(ctx), r.lease.ID))
 	}()
+	mounts, err := r.mounts(files)
+	if err != nil {
+		return engine.Exit{}, err
+	}
+	ctx, watched := r.watchOutput(ctx)
+	defer watched(&err)
 	stdout := &lineWriter{journal: r.journal, stream: execution.Stdout}
 	stderr := &lineWriter{journal: r.journal, stream: execution.Stderr}
 	network := engine.HostNetwork
@@ -148,9 +162,9 @@ func (r *run) runContainer(ctx context.Context, files workspace, pulled pull.Ima
 		ID: r.lease.ID, Rootfs: rootfs,
 		Args: engine.Command(pulled.Config.Config.Entrypoint, pulled.Config.Config.Cmd, files.args(r.job)),
 		Env:  r.environment(pulled.Config.Config.Env), Dir: repositoryDir, User: pulled.Config.Config.User,
-		Mounts:  files.mounts(),
+		Mounts:  mounts,
 		Limits:  engine.Limits{Memory: r.job.MemoryBytes, CPU: r.job.CPUs, PIDs: pidsMost},
-		Network: network, Devices: r.worker.config.Devices,
+		Network: network, Devices: r.devices(), ShmSize: r.job.ShmBytes,
 		Stdout: stdout, Stderr: stderr, Grace: r.worker.config.Grace, GraceOver: r.lost,
 	})
 	stdout.close()

@@ -21,6 +21,7 @@ import (
 	"fairlead.dev/fairlead/internal/client"
 	"fairlead.dev/fairlead/internal/engine"
 	"fairlead.dev/fairlead/internal/fault"
+	"fairlead.dev/fairlead/internal/inputs"
 	"fairlead.dev/fairlead/internal/oci"
 	"fairlead.dev/fairlead/internal/pull"
 )
@@ -47,6 +48,12 @@ type Config struct {
 	// Roles gets authorizations with this machine's own role; nil: it has none.
 	Roles Roles
 
+	// Inputs keeps the files that steps get. Required.
+	Inputs *inputs.Cache
+
+	// Mounts are the directories that steps may mount, with what is below them.
+	Mounts []string
+
 	// Devices are CDI names that every container gets, such as
 	// nvidia.com/gpu=all.
 	Devices []string
@@ -66,6 +73,7 @@ var (
 	errLeaseLost = errors.New("the lease was lost")
 	errStopped   = errors.New("somebody stopped the execution")
 	errTimeLimit = errors.New("the time limit was reached")
+	errSilent    = errors.New("the command printed nothing for too long")
 	errShutdown  = errors.New("the worker is shutting down")
 )
 

@@ -65,21 +65,16 @@ func (w workspace) configure(job wire.Job) error {
 		parameters = map[string]json.RawMessage{}
 	}
 	files := map[string]any{
-		"parameters.json": parameters,
-		"inputs.json":     map[string]any{},
-		"execution.json": map[string]any{
+		"parameters": parameters,
+		"execution": map[string]any{
 			"valohai.execution-id": job.ID, "valohai.execution-counter": job.Counter, "valohai.execution-step": job.Step,
 			"valohai.project-id": job.Project.ID, "valohai.project-name": job.Project.Name, "valohai.commit-identifier": job.Commit,
 			"valohai.execution-image": job.Image,
 		},
 	}
 	for name, content := range files {
-		text, err := json.MarshalIndent(content, "", "  ")
-		if err != nil {
-			return fmt.Errorf("writing %s: %w", name, err)
-		}
-		if err := os.WriteFile(filepath.Join(config, name), text, 0o644); err != nil {
-			return fmt.Errorf("writing %s: %w", name, err)
+		if err := w.configFile(name, content); err != nil {
+			return err
 		}
 	}
 	return nil

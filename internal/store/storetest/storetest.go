@@ -47,6 +47,7 @@ func Exercise(t *testing.T, open Open) {
 		{"executions", executions},
 		{"leases", leases},
 		{"logs", logs},
+		{"data", data},
 		{"audit", trail},
 	} {
 		t.Run(group.name, func(t *testing.T) {

@@ -1,0 +1,61 @@
+package execution
+
+import (
+	"context"
+	"encoding/json"
+	"strings"
+	"time"
+
+	"fairlead.dev/fairlead/internal/account"
+)
+
+// Metadatum is what a command told of itself: a JSON object that stood alone on
+// a line of its standard output.
+type Metadatum struct {
+	Number int64 // from 1, in order
+	Time   time.Time
+	Body   json.RawMessage
+}
+
+// MetadatumMost is the longest line that is looked at, in bytes. Longer ones are
+// still in the log.
+const MetadatumMost = 64 << 10
+
+// metadataMost is how many are listed at once.
+const metadataMost = 10_000
+
+// MetadataStore keeps metadata; AppendLog stores them.
+type MetadataStore interface {
+	// Metadata are up to limit after the number, in order, and the count of all.
+	Metadata(ctx context.Context, executionID string, after int64, limit int) ([]Metadatum, int64, error)
+}
+
+// MetadataOf finds the metadata in lines of a log. A line of text that is no
+// object is none, and no mistake.
+func MetadataOf(lines []Line) []Metadatum {
+	var found []Metadatum
+	for _, line := range lines {
+		text := strings.TrimSpace(line.Text)
+		if line.Stream != Stdout || len(text) < 2 || text[0] != '{' || text[len(text)-1] != '}' || len(text) > MetadatumMost {
+			continue
+		}
+		var object map[string]json.RawMessage
+		if json.Unmarshal([]byte(text), &object) == nil && len(object) > 0 {
+			found = append(found, Metadatum{Time: line.Time, Body: json.RawMessage(text)})
+		}
+	}
+	return found
+}
+
+// Metadata are an execution's after a number, at most limit, and the count of
+// all; limit 0 is as many as there may be at once.
+func (s *Service) Metadata(ctx context.Context, actor account.Actor, key string, after int64, limit int) ([]Metadatum, int64, error) {
+	e, _, err := s.Get(ctx, actor, key)
+	if err != nil {
+		return nil, 0, err
+	}
+	if limit <= 0 || limit > metadataMost {
+		limit = metadataMost
+	}
+	return s.store.Metadata(ctx, e.ID, after, limit)
+}
