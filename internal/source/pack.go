@@ -8,9 +8,7 @@
 package source
 
 import (
-	"archive/tar"
 	"cmp"
-	"compress/gzip"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -19,7 +17,6 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"time"
 
 	"fairlead.dev/fairlead/internal/fault"
 )
@@ -108,32 +105,21 @@ func Pack(ctx context.Context, dir string, w io.Writer, options Options) (Manife
 
 // write writes the entries to w as a gzipped tar.
 func (t *tree) write(ctx context.Context, w io.Writer) error {
-	zipped := gzip.NewWriter(w) // its header has neither a time nor a name
-	archive := tar.NewWriter(zipped)
+	p := NewWriter(w)
 	for _, e := range t.entries {
-		if err := t.writeEntry(ctx, archive, e); err != nil {
+		if err := t.writeEntry(ctx, p, e); err != nil {
 			return err
 		}
 	}
-	if err := errors.Join(archive.Close(), zipped.Close()); err != nil {
-		return fmt.Errorf("writing the package: %w", err)
-	}
-	return nil
+	return p.Close()
 }
 
-func (t *tree) writeEntry(ctx context.Context, archive *tar.Writer, e entry) error {
+func (t *tree) writeEntry(ctx context.Context, w *Writer, e entry) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	header := &tar.Header{Name: e.name, Mode: 0o644, ModTime: time.Unix(0, 0), Typeflag: tar.TypeReg, Size: e.bytes}
-	switch {
-	case e.link != "":
-		header.Typeflag, header.Linkname, header.Mode = tar.TypeSymlink, e.link, 0o777
-	case e.executable:
-		header.Mode = 0o755
-	}
-	if header.Typeflag == tar.TypeSymlink {
-		return named(e.name, archive.WriteHeader(header))
+	if e.link != "" {
+		return w.Link(e.name, e.link)
 	}
 
 	file, err := t.root.Open(e.name)
@@ -151,14 +137,11 @@ func (t *tree) writeEntry(ctx context.Context, archive *tar.Writer, e entry) err
 	if !info.Mode().IsRegular() || info.Size() != e.bytes {
 		return changed(e.name)
 	}
-	if err := archive.WriteHeader(header); err != nil {
-		return named(e.name, err)
-	}
-	_, err = io.CopyN(archive, cancelable{ctx, file}, e.bytes)
+	err = w.File(e.name, e.executable, e.bytes, cancelable{ctx, file})
 	if errors.Is(err, io.EOF) {
 		return changed(e.name)
 	}
-	return named(e.name, err)
+	return err
 }
 
 func named(name string, err error) error {
