@@ -87,6 +87,7 @@ var plan = []room{
 	{"pull", sum(words, "oci", "diagnosis"), nil, "pulling needs words and the protocol, never nouns"},
 	{"depot", words, nil, "keeping files under keys knows words, never nouns"},
 	{"inputs", words, nil, "downloading files knows words, never nouns"},
+	{"gitfetch", []string{"fault", "secret", "source"}, nil, "fetching code needs words and what a package of code is; it knows no projects and no database"},
 	{"engine", words, none, "what it means to run a container is said in words and values"},
 	{"engine/runc", sum(words, "engine"), nil, "an engine knows words and what is to be run, never nouns"},
 	{"demoimage", words, nil, "the images of the demo and of tests are made of nothing but this module"},
@@ -187,7 +188,8 @@ var only = []struct {
 	{"github.com/containerd/containerd", []string{"pull", "oci"}},
 	{"github.com/containerd/go-runc", []string{"engine/runc"}},
 	{"github.com/distribution/distribution", []string{"grant/granttest"}},
-	{"net/http", []string{"oci", "diagnosis", "grant", "pull", "inputs", "api", "client", "app", "demo", "grant/granttest", "bench"}},
+	{"net/http", []string{"oci", "diagnosis", "grant", "pull", "inputs", "gitfetch", "api", "client", "app", "demo", "grant/granttest", "bench"}},
+	{"github.com/go-git", []string{"gitfetch"}},
 }
 
 // unreachable are rooms that a room does not link by any way round.
