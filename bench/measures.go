@@ -195,7 +195,7 @@ func grants(ctx context.Context, h *house) error {
 // lease makes a worker of the bench and has it hold an execution. The server's
 // own worker is busy with steps that stay.
 func (h *house) lease(ctx context.Context) (token secret.Text, lease string, err error) {
-	created, err := h.api.CreateWorkerToken(ctx, wire.NewToken{Name: "bench"})
+	created, err := h.api.CreateWorkerToken(ctx, wire.NewWorkerToken{Name: "bench"})
 	if err != nil {
 		return token, "", err
 	}

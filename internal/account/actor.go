@@ -16,6 +16,9 @@ type Actor struct {
 	WorkerID   string
 	WorkerName string
 
+	// EnvironmentID is where that worker takes executions from.
+	EnvironmentID string
+
 	// Remote is the address that the request came from.
 	Remote string
 }

@@ -180,9 +180,9 @@ func TestATokenIsShownOnceKeptAsAHashAndEnds(t *testing.T) {
 func TestAWorkersTokenIsNoUsers(t *testing.T) {
 	s := newTown(t)
 	member := s.user("member", account.Member)
-	_, _, err := s.CreateWorkerToken(t.Context(), member, "gpu", time.Time{})
+	_, _, err := s.CreateWorkerToken(t.Context(), member, "gpu", "", time.Time{})
 	refused(t, fault.Denied, err)
-	_, text, err := s.CreateWorkerToken(t.Context(), s.root, "gpu", time.Time{})
+	_, text, err := s.CreateWorkerToken(t.Context(), s.root, "gpu", "", time.Time{})
 	s.must(err)
 	worker, err := s.Authenticate(t.Context(), text, "")
 	s.must(err)

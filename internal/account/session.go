@@ -1,6 +1,7 @@
 package account
 
 import (
+	"cmp"
 	"context"
 	"time"
 
@@ -69,7 +70,7 @@ func (s *Service) load(ctx context.Context, hash string, now time.Time) (session
 	}
 	fresh := session{token: token, loaded: now}
 	if token.IsWorker() {
-		fresh.actor = Actor{WorkerID: token.ID, WorkerName: token.Name}
+		fresh.actor = Actor{WorkerID: token.ID, WorkerName: token.Name, EnvironmentID: token.EnvironmentID}
 	} else if fresh.actor, err = s.userActor(ctx, token.UserID); err != nil {
 		return session{}, err
 	}
@@ -141,19 +142,27 @@ func (s *Service) CreateToken(ctx context.Context, actor Actor, name string, exp
 	return s.newToken(ctx, actor, audit.TokenCreate, userTokenPrefix, Token{UserID: actor.UserID, Name: name, ExpiresAt: expires})
 }
 
-// CreateWorkerToken makes a token for a worker called name; only an operator
-// may.
-func (s *Service) CreateWorkerToken(ctx context.Context, actor Actor, name string, expires time.Time) (Token, secret.Text, error) {
+// CreateWorkerToken makes a token for a worker called name, which takes the
+// executions of that environment ("": the default one); only an operator may.
+func (s *Service) CreateWorkerToken(ctx context.Context, actor Actor, name, environment string, expires time.Time) (Token, secret.Text, error) {
 	if err := actor.MayOperate(); err != nil {
 		return Token{}, secret.Text{}, err
 	}
-	return s.newToken(ctx, actor, audit.TokenCreate, workerTokenPrefix, Token{Name: name, ExpiresAt: expires})
+	found, err := s.Environment(ctx, actor, cmp.Or(environment, DefaultEnvironmentID))
+	if fault.Is(err, fault.NotFound) {
+		err = fault.InvalidField("environment", "environment_unknown", "there is no environment %.80q", environment).
+			WithHint("`fairlead environment list` shows them, and `fairlead environment create` makes one.")
+	}
+	if err != nil {
+		return Token{}, secret.Text{}, err
+	}
+	return s.newToken(ctx, actor, audit.TokenCreate, workerTokenPrefix, Token{Name: name, EnvironmentID: found.ID, ExpiresAt: expires})
 }
 
 // OwnWorkerToken makes the token of the worker inside the server; that worker
 // ends it with EndOwnWorkerToken.
 func (s *Service) OwnWorkerToken(ctx context.Context, name string) (Token, secret.Text, error) {
-	return s.newToken(ctx, Actor{Username: "fairlead"}, audit.TokenCreate, workerTokenPrefix, Token{Name: name})
+	return s.newToken(ctx, Actor{Username: "fairlead"}, audit.TokenCreate, workerTokenPrefix, Token{Name: name, EnvironmentID: DefaultEnvironmentID})
 }
 
 func (s *Service) newToken(ctx context.Context, actor Actor, verb audit.Verb, prefix string, token Token) (Token, secret.Text, error) {

@@ -15,6 +15,7 @@ type Store interface {
 	UserStore
 	OrganizationStore
 	ProjectStore
+	EnvironmentStore
 	TokenStore
 }
 
@@ -65,6 +66,20 @@ type ProjectStore interface {
 	// Projects are those of the organisations and the user's own, ordered by
 	// owner and name.
 	Projects(ctx context.Context, organizationIDs []int64, userID string) ([]Project, error)
+}
+
+// EnvironmentStore keeps environments. Their names, without case, and their
+// slugs are unique.
+type EnvironmentStore interface {
+	// Environments are all, ordered by name. One with DefaultEnvironmentID is
+	// always among them.
+	Environments(ctx context.Context) ([]Environment, error)
+	CreateEnvironment(ctx context.Context, environment Environment, event audit.Event) error
+	UpdateEnvironment(ctx context.Context, environment Environment, event audit.Event) error
+
+	// DeleteEnvironment is a Conflict where a token or an unfinished execution
+	// names the environment.
+	DeleteEnvironment(ctx context.Context, id string, event audit.Event) error
 }
 
 // TokenStore keeps tokens by the hash of their text.

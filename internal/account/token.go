@@ -21,6 +21,9 @@ type Token struct {
 	// act only on the executions that the worker holds.
 	UserID string
 
+	// EnvironmentID is where a worker's token works; "" for a user's.
+	EnvironmentID string
+
 	CreatedAt  time.Time
 	ExpiresAt  time.Time // zero: it does not expire
 	LastUsedAt time.Time // zero: never used; kept to the minute

@@ -38,6 +38,7 @@ type operation struct {
 var routes = strings.Fields(`
 GET:audit/ POST:check/ GET:commits/ GET:commits/{identifier}/
 GET:data/ GET:data/{datum}/ GET:data/{datum}/content/ GET:data/{datum}/download/ POST:data/{datum}/purge/
+GET:environments/ POST:environments/ GET:environments/{environment}/ PATCH:environments/{environment}/ DELETE:environments/{environment}/
 GET:executions/ POST:executions/ GET:executions/{execution}/ DELETE:executions/{execution}/
 GET:executions/{execution}/events/ GET:executions/{execution}/metadata/ POST:executions/{execution}/stop/ GET:explain/ POST:get-token/ POST:keys/rotate/
 POST:leases/ POST:leases/{lease}/events/ POST:leases/{lease}/finish/ POST:leases/{lease}/image/ GET:leases/{lease}/package/

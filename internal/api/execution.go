@@ -38,7 +38,7 @@ func draftOf(body wire.NewExecution) (execution.Draft, error) {
 	draft := execution.Draft{
 		Project: body.Project, Commit: body.Commit, Step: body.Step, Image: body.Image,
 		Parameters: make(map[string]valohaiyaml.Value, len(body.Parameters)), Environment: body.Environment, Inputs: body.Inputs,
-		Title: body.Title, Tags: body.Tags,
+		Title: body.Title, Tags: body.Tags, EnvironmentKey: body.Where, Priority: body.Priority,
 		MemoryBytes: body.MemoryBytes, CPUs: body.CPUs, ShmBytes: body.ShmBytes, NoNetwork: body.Network == noNetwork,
 	}
 	if body.TimeLimit != nil {
@@ -169,10 +169,13 @@ func (d *door) execution(v *visit, e execution.Execution, project account.Projec
 		Project: wire.NamedID{ID: project.ID, Name: project.Name}, Commit: wire.CommitName{Identifier: e.Work.Commit},
 		Step: e.Work.Step, Image: e.Work.Image, Command: e.Work.Script, Title: e.Title, Tags: orEmpty(e.Tags),
 		Parameters: parameters, Inputs: each(e.Work.Inputs, inputOf), Environment: orEmptyMap(e.Work.Environment),
-		Status: string(e.Status), Creator: e.CreatedByName,
+		Priority: e.Priority, Status: string(e.Status), Creator: e.CreatedByName,
 		CTime: wire.NewTime(e.CreatedAt), StartTime: wire.NewTime(e.StartedAt), EndTime: wire.NewTime(e.EndedAt),
 		Duration: e.Duration(d.config.Now()).Seconds(), Worker: e.Lease.WorkerName,
 		ImageDigest: e.ImageDigest, PullReport: e.PullReport,
+	}
+	if e.Environment.Name != "" {
+		shown.Where = &wire.EnvironmentName{ID: e.Environment.ID, Name: e.Environment.Name, Slug: e.Environment.Slug}
 	}
 	if e.Status.IsFinal() {
 		shown.ExitCode = e.Result.ExitCode

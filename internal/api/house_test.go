@@ -152,10 +152,10 @@ func (h *house) people(accounts *account.Service, rootPassword secret.Text) {
 	_, err = accounts.SetMember(ctx, root, "evil", "eve", account.Admin)
 	h.must(err)
 	h.must(accounts.RemoveMember(ctx, root, "evil", "root"))
-	_, text, err = accounts.CreateWorkerToken(ctx, root, "worker-1", time.Time{})
+	_, text, err = accounts.CreateWorkerToken(ctx, root, "worker-1", "", time.Time{})
 	h.must(err)
 	h.tokens["worker"] = text.Reveal()
-	_, text, err = accounts.CreateWorkerToken(ctx, root, "worker-2", time.Time{})
+	_, text, err = accounts.CreateWorkerToken(ctx, root, "worker-2", "", time.Time{})
 	h.must(err)
 	h.tokens["worker-2"] = text.Reveal()
 }

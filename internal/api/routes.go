@@ -32,6 +32,12 @@ func (d *door) routes() {
 	get(closed, "commits/", "A project's commits", d.listCommits)
 	get(closed, "commits/{identifier}/", "A commit", d.getCommit)
 
+	get(closed, "environments/", "Environments that my projects may use", d.listEnvironments)
+	create(closed, "environments/", "Make an environment (operators)", d.createEnvironment)
+	get(closed, "environments/{environment}/", "An environment", d.getEnvironment)
+	patch(closed, "environments/{environment}/", "Change an environment (operators)", d.changeEnvironment)
+	remove(closed, "environments/{environment}/", "Remove an environment (operators)", d.deleteEnvironment)
+
 	create(closed, "executions/", "Run a step", d.createExecution)
 	get(closed, "executions/", "Executions", d.listExecutions)
 	get(closed, "executions/{execution}/", "An execution", d.getExecution)

@@ -37,8 +37,8 @@ func (d *door) listWorkerTokens(ctx context.Context, v *visit, in *Page) (list w
 	return pageOf(v, *in, each(tokens, v.token)), nil
 }
 
-func (d *door) createWorkerToken(ctx context.Context, v *visit, in *struct{ Body wire.NewToken }) (wire.CreatedToken, error) {
-	token, text, err := d.config.Accounts.CreateWorkerToken(ctx, v.actor, in.Body.Name, in.Body.ExpiresAt.Or())
+func (d *door) createWorkerToken(ctx context.Context, v *visit, in *struct{ Body wire.NewWorkerToken }) (wire.CreatedToken, error) {
+	token, text, err := d.config.Accounts.CreateWorkerToken(ctx, v.actor, in.Body.Name, in.Body.Environment, in.Body.ExpiresAt.Or())
 	return v.createdToken(token, text), err
 }
 
@@ -57,7 +57,7 @@ func (v *visit) token(token account.Token) wire.Token {
 	return wire.Token{
 		ID: token.ID, Name: token.Name, CTime: wire.NewTime(token.CreatedAt),
 		ExpiresAt: wire.NewTime(token.ExpiresAt), LastUsedAt: wire.NewTime(token.LastUsedAt),
-		URL: v.resource(kind, token.ID),
+		Environment: token.EnvironmentID, URL: v.resource(kind, token.ID),
 	}
 }
 

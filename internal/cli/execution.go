@@ -59,6 +59,7 @@ func newExecutionShow(s *session) *cobra.Command {
 			{"id", e.ID},
 			{"step", e.Step},
 			{"status", outcome(e)},
+			{"environment", environmentOf(e)},
 			{"image", e.Image},
 			{"image digest", e.ImageDigest},
 			{"commit", e.Commit.Identifier},
@@ -77,6 +78,13 @@ func newExecutionShow(s *session) *cobra.Command {
 		return table(c.OutOrStdout(), []string{"FIELD", "VALUE"}, rows)
 	})
 	return c
+}
+
+func environmentOf(e wire.Execution) string {
+	if e.Where == nil {
+		return "" // deleted since
+	}
+	return e.Where.Name
 }
 
 func newExecutionLogs(s *session) *cobra.Command {

@@ -37,6 +37,8 @@ type runFlags struct {
 	image       string
 	title       string
 	tags        []string
+	where       string
+	priority    int
 	network     string
 	memory      string
 	shm         string
@@ -70,6 +72,8 @@ func newRun(s *session) *cobra.Command {
 	f.StringVar(&flags.image, "image", "", "run in this image instead of the step's")
 	f.StringVar(&flags.title, "title", "", "title of the execution")
 	f.StringArrayVar(&flags.tags, "tag", nil, "a tag of the execution; may be repeated")
+	f.StringVar(&flags.where, "environment", "", "run there: an environment's slug or id, its name or a part of it (default: the step's, the project's or the default one)")
+	f.IntVar(&flags.priority, "priority", 0, "the highest goes first among the project's queued executions")
 	f.StringVar(&flags.network, "network", "host", "host, or none to cut the container off")
 	f.StringVar(&flags.memory, "memory", "", "memory that the container may use, such as 512M or 8G (default: all)")
 	f.StringVar(&flags.shm, "shm-size", "", "size of /dev/shm in the container, such as 2G (default: 64M)")
@@ -190,7 +194,7 @@ func (f runFlags) draft(step *valohaiyaml.Step, values map[string]valohaiyaml.Va
 	memory, memoryErr := parseMemory("memory", f.memory)
 	shm, shmErr := parseMemory("shm-size", f.shm)
 	draft := wire.NewExecution{
-		Step: step.Name, Image: f.image, Title: f.title, Tags: f.tags,
+		Step: step.Name, Image: f.image, Title: f.title, Tags: f.tags, Where: f.where, Priority: f.priority,
 		Environment: environment, Inputs: inputs, Network: f.network, MemoryBytes: memory, ShmBytes: shm, CPUs: f.cpus,
 		Parameters: make(map[string]json.RawMessage),
 	}

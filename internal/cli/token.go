@@ -13,8 +13,9 @@ import (
 // tokenKind is what differs between users' and workers' tokens.
 type tokenKind struct {
 	use, short, empty string
+	ofWorkers         bool
 
-	create func(*client.Client, context.Context, wire.NewToken) (wire.CreatedToken, error)
+	create func(*client.Client, context.Context, wire.NewWorkerToken) (wire.CreatedToken, error)
 	list   func(*client.Client, context.Context) ([]wire.Token, error)
 	delete func(*client.Client, context.Context, string) error
 }
@@ -22,13 +23,15 @@ type tokenKind struct {
 func newToken(s *session) *cobra.Command {
 	return newTokens(s, tokenKind{
 		use: "token", short: "Your API tokens", empty: "You have no token.",
-		create: (*client.Client).CreateToken, list: (*client.Client).Tokens, delete: (*client.Client).DeleteToken,
+		create: func(api *client.Client, ctx context.Context, draft wire.NewWorkerToken) (wire.CreatedToken, error) {
+			return api.CreateToken(ctx, wire.NewToken{Name: draft.Name, ExpiresAt: draft.ExpiresAt})
+		}, list: (*client.Client).Tokens, delete: (*client.Client).DeleteToken,
 	})
 }
 
 func newWorkerToken(s *session) *cobra.Command {
 	return newTokens(s, tokenKind{
-		use: "worker-token", short: "Workers' tokens (operators only)", empty: "There is no worker's token.",
+		use: "worker-token", short: "Workers' tokens (operators only)", empty: "There is no worker's token.", ofWorkers: true,
 		create: (*client.Client).CreateWorkerToken, list: (*client.Client).WorkerTokens, delete: (*client.Client).DeleteWorkerToken,
 	})
 }
@@ -41,10 +44,14 @@ func newTokens(s *session, kind tokenKind) *cobra.Command {
 
 func newTokenCreate(s *session, kind tokenKind) *cobra.Command {
 	var life time.Duration
+	var draft wire.NewWorkerToken
 	c := &cobra.Command{Use: "create NAME", Short: "Make a token; it is shown this once", Args: cobra.ExactArgs(1)}
 	c.Flags().DurationVar(&life, "expires-in", 0, "how long it is good, such as 720h (default: it does not expire)")
+	if kind.ofWorkers {
+		c.Flags().StringVar(&draft.Environment, "environment", "", "environment that the worker takes executions from (default: the default one)")
+	}
 	c.RunE = s.calling(func(c *cobra.Command, api *client.Client, args []string) error {
-		draft := wire.NewToken{Name: args[0]}
+		draft.Name = args[0]
 		if life != 0 {
 			draft.ExpiresAt = wire.NewTime(time.Now().Add(life))
 		}

@@ -93,7 +93,7 @@ func (c *Client) WorkerTokens(ctx context.Context) ([]wire.Token, error) {
 }
 
 // CreateWorkerToken makes a token for a worker.
-func (c *Client) CreateWorkerToken(ctx context.Context, draft wire.NewToken) (created wire.CreatedToken, err error) {
+func (c *Client) CreateWorkerToken(ctx context.Context, draft wire.NewWorkerToken) (created wire.CreatedToken, err error) {
 	return created, c.post(ctx, "worker-tokens/", draft, &created)
 }
 

@@ -61,7 +61,7 @@ func New(config Config) *Service {
 // WaitMost is the longest that Take waits.
 const WaitMost = 30 * time.Second
 
-// Take gives the next execution to the worker. Where there is none it waits for
+// Take gives the next execution of the worker's environment to it. Where there is none it waits for
 // one, at most wait; ok is false where none came.
 func (s *Service) Take(ctx context.Context, actor account.Actor, wait time.Duration) (e execution.Execution, ok bool, err error) {
 	if err := actor.MayWork(); err != nil {
@@ -72,7 +72,7 @@ func (s *Service) Take(ctx context.Context, actor account.Actor, wait time.Durat
 	for {
 		queued := s.config.Changed.Wait(execution.QueueKey)
 		now := s.config.Now()
-		e, ok, err := s.config.Store.TakeLease(ctx, execution.Lease{
+		e, ok, err := s.config.Store.TakeLease(ctx, actor.EnvironmentID, execution.Lease{
 			ID: uuid.NewString(), WorkerID: actor.WorkerID, WorkerName: actor.WorkerName, ExpiresAt: now.Add(s.config.LeaseLife),
 		}, now)
 		if err != nil {
@@ -217,6 +217,7 @@ func (s *Service) Finish(ctx context.Context, actor account.Actor, leaseID strin
 	}
 	s.holdings.forget(leaseID) // also what was read while it was being ended
 	s.config.Changed.Ring(e.ID)
+	s.config.Changed.Ring(execution.QueueKey) // its environment may have room again
 	return nil
 }
 

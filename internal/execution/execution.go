@@ -50,6 +50,14 @@ type Execution struct {
 	Title string
 	Tags  []string
 
+	// Environment is where it runs; its name and slug are empty where it has
+	// been deleted since.
+	Environment EnvironmentName
+
+	// Priority is the order among the queued executions of the project: the
+	// highest first. It takes nothing away from other projects.
+	Priority int
+
 	// Work is what is to be done; it never changes.
 	Work Work
 
@@ -73,6 +81,9 @@ type Execution struct {
 
 	Lease Lease
 }
+
+// EnvironmentName says which environment an execution runs in.
+type EnvironmentName struct{ ID, Name, Slug string }
 
 // Duration is how long it ran, until now where it has not ended.
 func (e Execution) Duration(now time.Time) time.Duration {

@@ -20,6 +20,8 @@ import (
 const (
 	titleMost       = 200
 	tagsMost        = 50
+	tagMost         = 100
+	priorityMost    = 1_000_000
 	environmentMost = 1000
 	scriptMost      = 1 << 20
 	pageDefault     = 100
@@ -30,6 +32,10 @@ const (
 type Projects interface {
 	Project(ctx context.Context, actor account.Actor, key string) (account.Project, error)
 	Projects(ctx context.Context, actor account.Actor) ([]account.Project, error)
+
+	// EnvironmentFor finds where an execution of the project runs, by the first
+	// key that is not empty.
+	EnvironmentFor(ctx context.Context, project account.Project, keys ...string) (account.Environment, error)
 }
 
 // Config is what a Service is made of.
@@ -85,6 +91,10 @@ type Draft struct {
 	Title       string
 	Tags        []string
 
+	// EnvironmentKey names the environment in place of the step's.
+	EnvironmentKey string
+	Priority       int
+
 	// TimeLimit overrides the step's; nil keeps it, 0 is none.
 	TimeLimit *time.Duration
 
@@ -107,12 +117,14 @@ func (s *Service) Create(ctx context.Context, actor account.Actor, draft Draft) 
 	}
 	work, err := newWork(step, draft)
 	inputs, inputErr := s.inputs(ctx, actor, project, step, draft.Inputs)
-	if err := fault.Join(err, inputErr, validLabels(draft)); err != nil {
+	environment, environmentErr := s.environment(ctx, actor, project, draft.EnvironmentKey, step.Environment)
+	if err := fault.Join(err, inputErr, environmentErr, validLabels(draft)); err != nil {
 		return Execution{}, err
 	}
 	work.Inputs = inputs
 	e := Execution{
 		ID: uuid.NewString(), ProjectID: project.ID, Title: draft.Title, Tags: draft.Tags, Work: work,
+		Environment: environment, Priority: draft.Priority,
 		CreatedBy: actor.UserID, CreatedByName: actor.Username, Status: Queued, CreatedAt: s.now(),
 	}
 	event := s.event(actor, audit.ExecutionCreate, project, e)
@@ -123,6 +135,26 @@ func (s *Service) Create(ctx context.Context, actor account.Actor, draft Draft) 
 	}
 	s.changed.Ring(QueueKey)
 	return created, nil
+}
+
+// environment finds where an execution runs, by the first key that is not empty,
+// and refuses one where actor has as many unfinished executions as one may have.
+func (s *Service) environment(ctx context.Context, actor account.Actor, project account.Project, keys ...string) (EnvironmentName, error) {
+	found, err := s.projects.EnvironmentFor(ctx, project, keys...)
+	if err != nil {
+		return EnvironmentName{}, err
+	}
+	if found.UserQuota > 0 {
+		unfinished, err := s.store.Unfinished(ctx, actor.UserID)
+		if err != nil {
+			return EnvironmentName{}, err
+		}
+		if count := unfinished[found.ID]; count >= found.UserQuota {
+			return EnvironmentName{}, fault.New(fault.Exhausted, "environment_quota", "you have %d unfinished executions in the environment %s, and one user may have %d", count, found.Name, found.UserQuota).
+				WithHint("Wait until one has ended, or stop one: `fairlead execution list --status incomplete` shows them.")
+		}
+	}
+	return EnvironmentName{ID: found.ID, Name: found.Name, Slug: found.Slug}, nil
 }
 
 // step finds the step of the draft's commit.
@@ -277,6 +309,25 @@ func (s *Service) Stop(ctx context.Context, actor account.Actor, key string) (Ex
 	return stopped, err
 }
 
+// SetTags replaces the tags of an execution.
+func (s *Service) SetTags(ctx context.Context, actor account.Actor, key string, tags []string) (Execution, account.Project, error) {
+	e, project, err := s.Get(ctx, actor, key)
+	if err == nil {
+		err = validTags(tags)
+	}
+	if err != nil {
+		return Execution{}, account.Project{}, err
+	}
+	e, err = s.store.SetTags(ctx, e.ID, tags, s.event(actor, audit.ExecutionTag, project, e))
+	return e, project, err
+}
+
+// Unfinished counts the executions of the installation that have not ended, by
+// environment.
+func (s *Service) Unfinished(ctx context.Context) (map[string]int, error) {
+	return s.store.Unfinished(ctx, "")
+}
+
 // Delete removes an execution that has ended, with its log and its outputs.
 func (s *Service) Delete(ctx context.Context, actor account.Actor, key string) error {
 	e, project, err := s.Get(ctx, actor, key)
@@ -321,10 +372,22 @@ func validLabels(draft Draft) error {
 	if len(draft.Title) > titleMost {
 		errs = append(errs, fault.InvalidField("title", "long", "has %d bytes; at most %d", len(draft.Title), titleMost))
 	}
-	if len(draft.Tags) > tagsMost {
-		errs = append(errs, fault.InvalidField("tags", "many", "%d tags; at most %d", len(draft.Tags), tagsMost))
+	if draft.Priority < -priorityMost || draft.Priority > priorityMost {
+		errs = append(errs, fault.InvalidField("priority", "bounds", "%d is not from -%d to %d", draft.Priority, priorityMost, priorityMost))
 	}
-	return fault.Join(errs...)
+	return fault.Join(append(errs, validTags(draft.Tags))...)
+}
+
+func validTags(tags []string) error {
+	if len(tags) > tagsMost {
+		return fault.InvalidField("tags", "many", "%d tags; at most %d", len(tags), tagsMost)
+	}
+	for _, tag := range tags {
+		if tag == "" || len(tag) > tagMost {
+			return fault.InvalidField("tags", "tag", "%.80q is no tag: one has from 1 to %d bytes", tag, tagMost)
+		}
+	}
+	return nil
 }
 
 func validEnvironment(variables map[string]string) error {

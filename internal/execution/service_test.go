@@ -123,7 +123,7 @@ func (w *works) create(draft execution.Draft) execution.Execution {
 func (w *works) take() execution.Execution {
 	w.t.Helper()
 	now := time.Now().UTC()
-	e, ok, err := w.store.TakeLease(w.t.Context(), execution.Lease{
+	e, ok, err := w.store.TakeLease(w.t.Context(), account.DefaultEnvironmentID, execution.Lease{
 		ID: uuid.NewString(), WorkerID: "1", WorkerName: "gpu-1", ExpiresAt: now.Add(time.Minute),
 	}, now)
 	w.must(err)

@@ -66,6 +66,13 @@ type RunStore interface {
 	// CountByStatus counts a project's executions.
 	CountByStatus(ctx context.Context, projectID string) (map[Status]int, error)
 
+	// Unfinished counts the executions that have not ended, by environment: those
+	// of one user, or with "" all.
+	Unfinished(ctx context.Context, userID string) (map[string]int, error)
+
+	// SetTags replaces the tags.
+	SetTags(ctx context.Context, id string, tags []string, event audit.Event) (Execution, error)
+
 	// DeleteExecution removes a final execution with its log; a Conflict if it
 	// is not final.
 	DeleteExecution(ctx context.Context, id string, event audit.Event) error
@@ -80,10 +87,16 @@ type RunStore interface {
 // LeaseStore keeps who holds which execution. A lease that is not the
 // execution's present one is NotFound to every method that takes its id.
 type LeaseStore interface {
-	// TakeLease gives the oldest queued execution to the lease's worker: it
-	// becomes Started with that lease and one attempt more. ok is false where
-	// nothing is queued. No two calls get the same execution.
-	TakeLease(ctx context.Context, lease Lease, at time.Time) (e Execution, ok bool, err error)
+	// TakeLease gives the next queued execution of the environment to the
+	// lease's worker: it becomes Started with that lease and one attempt more.
+	// ok is false where nothing is queued there, or where as many executions are
+	// leased as the environment's limit says. No two calls get the same
+	// execution.
+	//
+	// The next is of the project that has the fewest leased in the environment,
+	// among those of the one that was served the longest ago; and of its
+	// executions the one of the highest priority, among those the oldest.
+	TakeLease(ctx context.Context, environmentID string, lease Lease, at time.Time) (e Execution, ok bool, err error)
 
 	ExecutionByLease(ctx context.Context, leaseID string) (Execution, error)
 

@@ -39,7 +39,7 @@ func leased(b *testing.B) *store.Store {
 	must(b, s.CreateProject(b.Context(), account.Project{ID: "p", Name: "p", Owner: account.Owner{OrganizationID: 1}}, audit.Event{}))
 	_, err := s.CreateExecution(b.Context(), execution.Execution{ID: "e", ProjectID: "p", Status: execution.Queued}, nil, audit.Event{})
 	must(b, err)
-	_, _, err = s.TakeLease(b.Context(), execution.Lease{ID: "l1"}, time.Now())
+	_, _, err = s.TakeLease(b.Context(), "", execution.Lease{ID: "l1"}, time.Now())
 	must(b, err)
 	return s
 }

@@ -16,8 +16,9 @@ const selectExecution = `
 	SELECT e.id, e.project_id, e.counter, e.title, e.tags, d.work, e.created_by, e.created_by_name,
 		e.status, e.created_at, e.started_at, e.ended_at, e.image_digest, d.pull_report,
 		e.exit_code, e.result_code, e.result_message,
-		e.lease_id, e.worker_id, e.worker_name, e.attempt, e.lease_expires_at, e.batch
-	FROM executions e JOIN execution_documents d ON d.execution_id = e.id`
+		e.lease_id, e.worker_id, e.worker_name, e.attempt, e.lease_expires_at, e.batch,
+		e.priority, e.environment_id, COALESCE(n.name, ''), COALESCE(n.slug, '')
+	FROM executions e JOIN execution_documents d ON d.execution_id = e.id LEFT JOIN environments n ON n.id = e.environment_id`
 
 func scanExecution(row scanner) (e execution.Execution, err error) {
 	var exitCode sql.NullInt64
@@ -25,7 +26,8 @@ func scanExecution(row scanner) (e execution.Execution, err error) {
 	err = row.Scan(&e.ID, &e.ProjectID, &e.Counter, &e.Title, fromDocument{&e.Tags}, fromDocument{&e.Work}, &e.CreatedBy, &e.CreatedByName,
 		&e.Status, instant{&e.CreatedAt}, instant{&e.StartedAt}, instant{&e.EndedAt}, &e.ImageDigest, &report,
 		&exitCode, &e.Result.Code, &e.Result.Message,
-		&e.Lease.ID, &e.Lease.WorkerID, &e.Lease.WorkerName, &e.Lease.Attempt, instant{&e.Lease.ExpiresAt}, &e.Lease.Batch)
+		&e.Lease.ID, &e.Lease.WorkerID, &e.Lease.WorkerName, &e.Lease.Attempt, instant{&e.Lease.ExpiresAt}, &e.Lease.Batch,
+		&e.Priority, &e.Environment.ID, &e.Environment.Name, &e.Environment.Slug)
 	if report != "" {
 		e.PullReport = json.RawMessage(report)
 	}
@@ -70,10 +72,11 @@ func (s *Store) CreateExecution(ctx context.Context, e execution.Execution, line
 		_, err = tx.exec(ctx, `
 			INSERT INTO executions (id, position, project_id, counter, title, tags, created_by, created_by_name,
 				status, created_at, started_at, ended_at, image_digest, result_code, result_message,
-				lease_id, worker_id, worker_name, attempt, lease_expires_at, batch, log_lines, log_time)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 0, 0, '', '', '', '', '', '', 0, 0, 0, 0, 0)`,
+				lease_id, worker_id, worker_name, attempt, lease_expires_at, batch, log_lines, log_time,
+				priority, environment_id)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 0, 0, '', '', '', '', '', '', 0, 0, 0, 0, 0, $11, $12)`,
 			e.ID, position, e.ProjectID, counter, e.Title, tags, e.CreatedBy, e.CreatedByName,
-			string(e.Status), micros(e.CreatedAt))
+			string(e.Status), micros(e.CreatedAt), e.Priority, e.Environment.ID)
 		if err != nil {
 			return err
 		}
@@ -170,6 +173,50 @@ func (s *Store) CountByStatus(ctx context.Context, projectID string) (map[execut
 		return nil, err
 	}
 	return counts, nil
+}
+
+// Unfinished implements execution.RunStore.
+func (s *Store) Unfinished(ctx context.Context, userID string) (map[string]int, error) {
+	counts := make(map[string]int)
+	err := s.read(ctx, executionNoun.named("unfinished"), func(r runner) error {
+		rows, err := r.query(ctx, `
+			SELECT environment_id, count(*) FROM executions
+			WHERE (status = 'queued' OR lease_id <> '') AND ($1 = '' OR created_by = $1) GROUP BY environment_id`, userID)
+		_, err = collect(rows, err, func(row scanner) (struct{}, error) {
+			var environment string
+			var count int
+			err := row.Scan(&environment, &count)
+			counts[environment] = count
+			return struct{}{}, err
+		})
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return counts, nil
+}
+
+// SetTags implements execution.RunStore.
+func (s *Store) SetTags(ctx context.Context, id string, tags []string, event audit.Event) (e execution.Execution, err error) {
+	text, err := document(tags)
+	if err != nil {
+		return execution.Execution{}, err
+	}
+	err = s.write(ctx, executionNoun.named(id), func(ctx context.Context, tx *Tx) error {
+		if err := tx.must(ctx, `UPDATE executions SET tags = $1 WHERE id = $2`, text, id); err != nil {
+			return err
+		}
+		if err := insertEvents(ctx, tx, event); err != nil {
+			return err
+		}
+		e, err = executionByID(ctx, tx, id)
+		return err
+	})
+	if err != nil {
+		return execution.Execution{}, err
+	}
+	return e, nil
 }
 
 // DeleteExecution implements execution.RunStore.

@@ -27,6 +27,7 @@ var (
 	organizationNoun = noun{"organization", "organisation", "`fairlead org list` shows yours."}
 	memberNoun       = noun{"member", "member", "`fairlead org members` lists an organisation's."}
 	projectNoun      = noun{"project", "project", "`fairlead project list` shows yours."}
+	environmentNoun  = noun{"environment", "environment", "`fairlead environment list` shows yours."}
 	tokenNoun        = noun{"token", "token", "`fairlead token list` shows yours."}
 	credentialNoun   = noun{"credential", "registry credential", "`fairlead registry list` shows yours."}
 	commitNoun       = noun{"commit", "commit", "`fairlead run` uploads the code of the directory that it is called in."}
@@ -47,7 +48,7 @@ func (t thing) unknown() *fault.Error {
 }
 
 func (t thing) taken() *fault.Error {
-	return fault.New(fault.Conflict, t.noun.code+"_taken", "there is a %s %.80q already", t.noun.prose, t.name).
+	return fault.New(fault.Conflict, t.noun.code+"_taken", "the %s %.80q is there already", t.noun.prose, t.name).
 		WithHint("Choose another name.")
 }
 

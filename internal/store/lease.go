@@ -12,38 +12,78 @@ import (
 )
 
 // TakeLease implements execution.LeaseStore.
-func (s *Store) TakeLease(ctx context.Context, lease execution.Lease, at time.Time) (e execution.Execution, ok bool, err error) {
-	// An empty queue is found without a write: workers look often.
-	var queued bool
-	err = s.read(ctx, executionNoun.named("queued"), func(r runner) error {
-		return r.row(ctx, `SELECT EXISTS (SELECT 1 FROM executions WHERE status = 'queued')`).Scan(&queued)
+func (s *Store) TakeLease(ctx context.Context, environmentID string, lease execution.Lease, at time.Time) (e execution.Execution, ok bool, err error) {
+	// That there is nothing to take is found without a write: workers look often.
+	about := executionNoun.named("queued")
+	var chosen next
+	err = s.read(ctx, about, func(r runner) error {
+		chosen, ok, err = chooseNext(ctx, r, environmentID)
+		return err
 	})
-	if err != nil || !queued {
+	if err != nil || !ok {
 		return execution.Execution{}, false, err
 	}
-	err = s.write(ctx, executionNoun.named("queued"), func(ctx context.Context, tx *Tx) error {
-		var id string
-		err := tx.row(ctx, `
+	err = s.write(ctx, about, func(ctx context.Context, tx *Tx) error {
+		if chosen, ok, err = chooseNext(ctx, tx, environmentID); err != nil || !ok {
+			return err
+		}
+		err := tx.must(ctx, `
 			UPDATE executions SET status = 'started', lease_id = $1, worker_id = $2, worker_name = $3, lease_expires_at = $4,
 				attempt = attempt + 1, batch = 0,
 				started_at = CASE WHEN started_at = 0 THEN $5 ELSE started_at END
-			WHERE status = 'queued' AND id = (SELECT id FROM executions WHERE status = 'queued' ORDER BY position LIMIT 1)
-			RETURNING id`,
-			lease.ID, lease.WorkerID, lease.WorkerName, micros(lease.ExpiresAt), micros(at)).Scan(&id)
-		if errors.Is(err, sql.ErrNoRows) {
-			return nil
-		}
+			WHERE id = $6`,
+			lease.ID, lease.WorkerID, lease.WorkerName, micros(lease.ExpiresAt), micros(at), chosen.id)
 		if err != nil {
 			return err
 		}
-		ok = true
-		e, err = executionByID(ctx, tx, id)
+		turn, err := nextPosition(ctx, tx)
+		if err != nil {
+			return err
+		}
+		if err := tx.must(ctx, `UPDATE projects SET turn = $1 WHERE id = $2`, turn, chosen.project); err != nil {
+			return err
+		}
+		e, err = executionByID(ctx, tx, chosen.id)
 		return err
 	})
 	if err != nil {
 		return execution.Execution{}, false, err
 	}
 	return e, ok, nil
+}
+
+// next is the execution that is to be taken, and its project.
+type next struct{ id, project string }
+
+// chooseNext finds what TakeLease takes. It goes from project to project by the
+// index, so that a long queue of one costs no more than a short one.
+func chooseNext(ctx context.Context, r runner, environmentID string) (chosen next, ok bool, err error) {
+	err = r.row(ctx, `
+		WITH RECURSIVE waiting (project_id) AS (
+			SELECT min(project_id) FROM executions WHERE status = 'queued' AND environment_id = $1
+			UNION ALL
+			SELECT (SELECT min(project_id) FROM executions WHERE status = 'queued' AND environment_id = $1 AND project_id > w.project_id)
+			FROM waiting w WHERE w.project_id IS NOT NULL
+		)
+		SELECT p.id FROM waiting w JOIN projects p ON p.id = w.project_id
+		WHERE COALESCE((SELECT execution_limit FROM environments WHERE id = $1), 0) = 0
+			OR (SELECT count(*) FROM executions WHERE lease_id <> '' AND environment_id = $1) <
+				(SELECT execution_limit FROM environments WHERE id = $1)
+		ORDER BY (SELECT count(*) FROM executions WHERE lease_id <> '' AND environment_id = $1 AND project_id = p.id), p.turn, p.id
+		LIMIT 1`, environmentID).Scan(&chosen.project)
+	if errors.Is(err, sql.ErrNoRows) {
+		return next{}, false, nil
+	}
+	if err != nil {
+		return next{}, false, err
+	}
+	err = r.row(ctx, `
+		SELECT id FROM executions WHERE status = 'queued' AND environment_id = $1 AND project_id = $2
+		ORDER BY priority DESC, position LIMIT 1`, environmentID, chosen.project).Scan(&chosen.id)
+	if errors.Is(err, sql.ErrNoRows) { // taken in between: outside a write, others are not waited for
+		return next{}, false, nil
+	}
+	return chosen, err == nil, err
 }
 
 func executionByLease(ctx context.Context, r runner, leaseID string) (execution.Execution, error) {

@@ -102,12 +102,22 @@ type Token struct {
 	ExpiresAt  *Time  `json:"expires_at"`
 	LastUsedAt *Time  `json:"last_used_at"`
 	URL        string `json:"url"`
+
+	// Environment is where a worker's token works, by id.
+	Environment string `json:"environment,omitempty"`
 }
 
 // NewToken makes a token.
 type NewToken struct {
 	Name      string `json:"name"`
 	ExpiresAt *Time  `json:"expires_at,omitempty" required:"false" doc:"Absent: it does not expire"`
+}
+
+// NewWorkerToken makes a worker's token.
+type NewWorkerToken struct {
+	Name        string `json:"name"`
+	ExpiresAt   *Time  `json:"expires_at,omitempty" required:"false" doc:"Absent: it does not expire"`
+	Environment string `json:"environment,omitempty" required:"false" doc:"Where the worker takes executions from, as id, slug or name; absent: the default environment"`
 }
 
 // CreatedToken is a token with its text, which is shown this once.

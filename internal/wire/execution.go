@@ -32,6 +32,8 @@ type NewExecution struct {
 	Inputs      map[string][]string        `json:"inputs,omitempty" required:"false" doc:"URLs in place of the step's own"`
 	Title       string                     `json:"title,omitempty" required:"false"`
 	Tags        []string                   `json:"tags,omitempty" required:"false"`
+	Where       string                     `json:"environment,omitempty" required:"false" doc:"Environment in place of the step's: its id or slug, its name or a part of it"`
+	Priority    int                        `json:"priority,omitempty" required:"false" doc:"The highest goes first among the project's queued executions"`
 	Parameters  map[string]json.RawMessage `json:"parameters,omitempty" required:"false"`
 	Environment map[string]string          `json:"environment_variables,omitempty" required:"false"`
 	TimeLimit   *int64                     `json:"time_limit,omitempty" required:"false" maximum:"3155760000" doc:"Seconds; 0: none"`
@@ -77,6 +79,9 @@ type Execution struct {
 	Inputs      []Input                    `json:"inputs"`
 	Outputs     []Datum                    `json:"outputs,omitempty"`
 	Environment map[string]string          `json:"environment_variables"`
+
+	Where    *EnvironmentName `json:"environment"`
+	Priority int              `json:"priority"`
 
 	Status    string  `json:"status"`
 	Creator   string  `json:"creator"`

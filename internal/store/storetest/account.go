@@ -6,6 +6,7 @@ import (
 
 	"fairlead.dev/fairlead/internal/account"
 	"fairlead.dev/fairlead/internal/audit"
+	"fairlead.dev/fairlead/internal/execution"
 	"fairlead.dev/fairlead/internal/fault"
 )
 
@@ -233,5 +234,61 @@ var tokens = []sentence{
 		h.refused(fault.NotFound, err)
 		h.refused(fault.NotFound, h.DeleteToken(h.ctx, "t1", event(audit.TokenDelete, "gpu")))
 		h.refused(fault.NotFound, h.TouchToken(h.ctx, "t1", noon))
+	}},
+}
+
+var environments = []sentence{
+	{"one environment is there from the beginning", func(h *house) {
+		all, err := h.Environments(h.ctx)
+		h.check(err)
+		h.same(1, len(all))
+		h.same(account.DefaultEnvironmentID, all[0].ID)
+		h.same(true, all[0].Enabled)
+	}},
+	{"an environment comes back as it was stored and changed, in the order of names", func(h *house) {
+		gpus := account.Environment{
+			ID: "e1", Name: "Big GPUs", Slug: "big-gpus", Description: "for vision", Limit: 2, UserQuota: 3,
+			Enabled: true, Restricted: true, Projects: []string{h.vision.ID}, CreatedAt: noon,
+		}
+		h.audits(audit.EnvironmentCreate, 1, func() {
+			h.check(h.CreateEnvironment(h.ctx, gpus, event(audit.EnvironmentCreate, gpus.Name)))
+		})
+		all, err := h.Environments(h.ctx)
+		h.check(err)
+		h.same(2, len(all))
+		h.same(gpus, all[0])
+		gpus.Name, gpus.Slug, gpus.Enabled, gpus.Restricted, gpus.Projects = "Small GPUs", "small-gpus", false, false, nil
+		h.audits(audit.EnvironmentUpdate, 1, func() {
+			h.check(h.UpdateEnvironment(h.ctx, gpus, event(audit.EnvironmentUpdate, gpus.Name)))
+		})
+		all, err = h.Environments(h.ctx)
+		h.check(err)
+		h.same(gpus, all[1])
+	}},
+	{"a name that another environment has is a conflict", func(h *house) {
+		h.refused(fault.Conflict, h.CreateEnvironment(h.ctx, account.Environment{ID: "e1", Name: "DEFAULT", Slug: "x"}, event(audit.EnvironmentCreate, "x")))
+		h.refused(fault.Conflict, h.CreateEnvironment(h.ctx, account.Environment{ID: "e1", Name: "x", Slug: "default"}, event(audit.EnvironmentCreate, "x")))
+	}},
+	{"an environment with a worker's token or an unfinished execution is not deleted", func(h *house) {
+		h.check(h.CreateEnvironment(h.ctx, account.Environment{ID: "e1", Name: "gpus", Slug: "gpus"}, event(audit.EnvironmentCreate, "gpus")))
+		h.check(h.CreateToken(h.ctx, account.Token{ID: "t1", Name: "worker", EnvironmentID: "e1"}, "hash", event(audit.TokenCreate, "worker")))
+		token, err := h.TokenByHash(h.ctx, "hash")
+		h.check(err)
+		h.same("e1", token.EnvironmentID)
+		h.refused(fault.Conflict, h.DeleteEnvironment(h.ctx, "e1", event(audit.EnvironmentDelete, "gpus")))
+		h.check(h.DeleteToken(h.ctx, "t1", event(audit.TokenDelete, "worker")))
+		draft := h.draftExecution(h.vision, "one")
+		draft.Environment.ID = "e1"
+		created, err := h.CreateExecution(h.ctx, draft, nil, event(audit.ExecutionCreate, "one"))
+		h.check(err)
+		h.same(execution.EnvironmentName{ID: "e1", Name: "gpus", Slug: "gpus"}, created.Environment)
+		h.refused(fault.Conflict, h.DeleteEnvironment(h.ctx, "e1", event(audit.EnvironmentDelete, "gpus")))
+		_, err = h.RequestStop(h.ctx, created.ID, noon, nil, event(audit.ExecutionStop, "one"))
+		h.check(err)
+		h.audits(audit.EnvironmentDelete, 1, func() {
+			h.check(h.DeleteEnvironment(h.ctx, "e1", event(audit.EnvironmentDelete, "gpus")))
+		})
+		h.same(execution.EnvironmentName{ID: "e1"}, h.load(created.ID).Environment)
+		h.refused(fault.NotFound, h.DeleteEnvironment(h.ctx, "e1", event(audit.EnvironmentDelete, "gpus")))
 	}},
 }

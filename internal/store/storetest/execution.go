@@ -40,7 +40,7 @@ func (h *house) queue(name string) execution.Execution {
 // take takes the next execution under the lease.
 func (h *house) take(lease string) execution.Execution {
 	h.Helper()
-	e, ok, err := h.TakeLease(h.ctx, execution.Lease{
+	e, ok, err := h.TakeLease(h.ctx, "", execution.Lease{
 		ID: lease, WorkerID: "w1", WorkerName: "gpu", ExpiresAt: noon.Add(15 * time.Second),
 	}, noon.Add(time.Second))
 	h.check(err)
@@ -169,9 +169,9 @@ var executions = []sentence{
 		for _, name := range []string{"v1", "v2", "v3"} {
 			h.queue(name)
 		}
+		h.take("l1")
 		_, err := h.CreateExecution(h.ctx, h.draftExecution(speech, "s1"), nil, event(audit.ExecutionCreate, ""))
 		h.check(err)
-		h.take("l1")
 		both := []string{h.vision.ID, speech.ID}
 		for _, test := range []struct {
 			filter execution.Filter
@@ -227,7 +227,7 @@ var executions = []sentence{
 			h.same(stopped, h.load(e.ID))
 		})
 		h.same([]string{"queued", "stopped by ada"}, h.texts(e.ID))
-		_, ok, err := h.TakeLease(h.ctx, execution.Lease{ID: "l1"}, noon)
+		_, ok, err := h.TakeLease(h.ctx, "", execution.Lease{ID: "l1"}, noon)
 		h.check(err)
 		h.same(false, ok)
 		_, err = h.RequestStop(h.ctx, e.ID, noon, nil, event(audit.ExecutionStop, "a"))
@@ -263,7 +263,7 @@ var leases = []sentence{
 		h.check(err)
 		h.same(want, byLease)
 		h.same(second.ID, h.take("l2").ID)
-		_, ok, err := h.TakeLease(h.ctx, execution.Lease{ID: "l3"}, noon)
+		_, ok, err := h.TakeLease(h.ctx, "", execution.Lease{ID: "l3"}, noon)
 		h.check(err)
 		h.same(false, ok)
 	}},
@@ -276,7 +276,7 @@ var leases = []sentence{
 		taken := make(map[string]int)
 		together(16, func(taker int) {
 			for n := 0; ; n++ {
-				e, ok, err := h.TakeLease(h.ctx, execution.Lease{ID: fmt.Sprint(taker, "/", n), ExpiresAt: noon}, noon)
+				e, ok, err := h.TakeLease(h.ctx, "", execution.Lease{ID: fmt.Sprint(taker, "/", n), ExpiresAt: noon}, noon)
 				if err != nil {
 					h.Error(err)
 				}
@@ -354,7 +354,7 @@ var leases = []sentence{
 		got := h.load(first.ID)
 		h.same(execution.Queued, got.Status)
 		h.same(execution.Lease{WorkerID: "w1", WorkerName: "gpu", Attempt: 1}, got.Lease) // who held it last is still told
-		again, ok, err := h.TakeLease(h.ctx, execution.Lease{ID: "l2", ExpiresAt: noon}, noon.Add(time.Hour))
+		again, ok, err := h.TakeLease(h.ctx, "", execution.Lease{ID: "l2", ExpiresAt: noon}, noon.Add(time.Hour))
 		h.check(err)
 		h.same(true, ok)
 		h.same(first.ID, again.ID)
