@@ -22,7 +22,7 @@ const module = "fairlead.dev/fairlead"
 // Floors that several rows speak of.
 var (
 	words = []string{"image", "secret", "fault"}
-	nouns = []string{"account", "audit", "registry", "execution", "valohaiyaml", "source"}
+	nouns = []string{"account", "audit", "registry", "project", "execution", "valohaiyaml", "source"}
 )
 
 // room is a row of the import table.
@@ -73,6 +73,12 @@ var plan = []room{
 	{"source", words, []string{"github.com/dustin/go-humanize"}, "a package of code is a noun of its own and knows words alone"},
 	{"valohaiyaml", words, []string{"go.yaml.in/yaml/v4"}, "the file format knows words alone"},
 	{
+		"project",
+		sum(words, "account", "audit"),
+		none,
+		"the settings of a project know words, who asks, and leave audit events; git hosts and sealing reach them as interfaces",
+	},
+	{
 		"execution",
 		sum(words, "account", "audit", "source", "valohaiyaml"),
 		[]string{"github.com/google/uuid"},
@@ -88,6 +94,7 @@ var plan = []room{
 	{"depot", words, nil, "keeping files under keys knows words, never nouns"},
 	{"inputs", words, nil, "downloading files knows words, never nouns"},
 	{"gitfetch", []string{"fault", "secret", "source"}, nil, "fetching code needs words and what a package of code is; it knows no projects and no database"},
+	{"gitfetch/gittest", none, none, "a git host for tests is git itself, behind the standard library's server"},
 	{"engine", words, none, "what it means to run a container is said in words and values"},
 	{"engine/runc", sum(words, "engine"), nil, "an engine knows words and what is to be run, never nouns"},
 	{"demoimage", words, nil, "the images of the demo and of tests are made of nothing but this module"},
@@ -135,14 +142,14 @@ var plan = []room{
 	// F6: the plan.
 	{
 		"app/adapter",
-		sum(words, "vault", "grant", "oci", "registry", "broker", "worker", "wire"),
+		sum(words, "vault", "grant", "oci", "gitfetch", "account", "registry", "project", "execution", "broker", "worker", "wire"),
 		none,
 		"adapters fit the tools to the interfaces of those who use them",
 	},
 	{
 		"app",
 		slices.Concat(words, nouns, []string{
-			"oci", "grant", "vault", "pull", "depot", "inputs", "engine", "engine/runc", "broker", "dispatch", "worker", "store",
+			"oci", "grant", "vault", "pull", "depot", "gitfetch", "inputs", "engine", "engine/runc", "broker", "dispatch", "worker", "store",
 			"wire", "client", "api", "app/adapter",
 		}),
 		nil,
@@ -188,7 +195,7 @@ var only = []struct {
 	{"github.com/containerd/containerd", []string{"pull", "oci"}},
 	{"github.com/containerd/go-runc", []string{"engine/runc"}},
 	{"github.com/distribution/distribution", []string{"grant/granttest"}},
-	{"net/http", []string{"oci", "diagnosis", "grant", "pull", "inputs", "gitfetch", "api", "client", "app", "demo", "grant/granttest", "bench"}},
+	{"net/http", []string{"oci", "diagnosis", "grant", "pull", "inputs", "gitfetch", "api", "client", "app", "demo", "grant/granttest", "gitfetch/gittest", "bench"}},
 	{"github.com/go-git", []string{"gitfetch"}},
 }
 

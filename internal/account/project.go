@@ -10,6 +10,13 @@ type Project struct {
 	Description string
 	Owner       Owner
 	CreatedAt   time.Time
+
+	// EnvironmentID is where its executions run that name no environment; "" is
+	// the installation's default.
+	EnvironmentID string
+
+	// LastExecutionAt is when the latest one was made; zero: there is none.
+	LastExecutionAt time.Time
 }
 
 // Owner is an organisation or a user. Exactly one of the two ids is set.

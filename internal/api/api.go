@@ -27,6 +27,7 @@ import (
 	"fairlead.dev/fairlead/internal/dispatch"
 	"fairlead.dev/fairlead/internal/execution"
 	"fairlead.dev/fairlead/internal/fault"
+	"fairlead.dev/fairlead/internal/project"
 	"fairlead.dev/fairlead/internal/registry"
 	"fairlead.dev/fairlead/internal/wire"
 )
@@ -41,6 +42,7 @@ type Keys interface {
 // otherwise.
 type Config struct {
 	Accounts   *account.Service
+	Projects   *project.Service
 	Registries *registry.Service
 	Selector   *registry.Selector
 	Executions *execution.Service
@@ -80,7 +82,7 @@ type door struct {
 // New returns the API, to be served below wire.Base. It is safe for concurrent
 // use, starts nothing in the background and keeps nothing between requests.
 func New(config Config) (http.Handler, error) {
-	if config.Accounts == nil || config.Registries == nil || config.Selector == nil || config.Executions == nil ||
+	if config.Accounts == nil || config.Projects == nil || config.Registries == nil || config.Selector == nil || config.Executions == nil ||
 		config.Dispatch == nil || config.Broker == nil || config.Audit == nil || config.Keys == nil ||
 		config.Packages == nil || config.Logger == nil {
 		return nil, errors.New("opening the API: a service is missing")

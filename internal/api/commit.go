@@ -36,18 +36,22 @@ func (d *door) listCommits(ctx context.Context, v *visit, in *commitsQuery) (wir
 }
 
 func (d *door) commits(ctx context.Context, v *visit, project, adhoc string, p Page) (list wire.List[wire.Commit], err error) {
-	commits, count, err := d.config.Executions.Commits(ctx, v.actor, project, p.rows())
+	origin := execution.Origin("")
+	switch adhoc {
+	case "true":
+		origin = execution.Uploaded
+	case "false":
+		origin = execution.Fetched
+	}
+	commits, count, err := d.config.Executions.Commits(ctx, v.actor, project, origin, p.rows())
 	if err != nil {
 		return list, err
-	}
-	if adhoc == "false" { // every commit was uploaded
-		commits, count = nil, 0
 	}
 	return listOf(v, p, each(commits, v.commit), count), nil
 }
 
 type commitKey struct {
-	Identifier string   `path:"identifier" doc:"A tilde and the SHA-256 of the package"`
+	Identifier string   `path:"identifier" doc:"A tilde and the SHA-256 of the package, or of the linked repository a commit's hash, a branch or a tag"`
 	Project    string   `query:"project" required:"true" doc:"Id, name or OWNER/NAME"`
 	Include    []string `query:"include" doc:"config: the parsed valohai.yaml too"`
 }
@@ -68,7 +72,7 @@ func (d *door) getCommit(ctx context.Context, v *visit, in *commitKey) (wire.Com
 
 func (v *visit) commit(commit execution.Commit) wire.Commit {
 	return wire.Commit{
-		ID: commit.Identifier, Identifier: commit.Identifier, Project: commit.ProjectID, Description: commit.Description,
+		ID: commit.Identifier, Identifier: commit.Identifier, Ref: commit.Ref, Project: commit.ProjectID, Description: commit.Description,
 		Adhoc: strings.HasPrefix(commit.Identifier, "~"), CommitTime: wire.NewTime(commit.CreatedAt), ConfigPath: commit.ConfigPath,
 		URL: v.resource("commits", commit.Identifier) + "?project=" + url.QueryEscape(commit.ProjectID),
 	}

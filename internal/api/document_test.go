@@ -38,6 +38,9 @@ type operation struct {
 var routes = strings.Fields(`
 GET:audit/ POST:check/ GET:commits/ GET:commits/{identifier}/
 GET:data/ GET:data/{datum}/ GET:data/{datum}/content/ GET:data/{datum}/download/ POST:data/{datum}/purge/
+PATCH:projects/{project}/ POST:projects/{project}/environment_variable/ DELETE:projects/{project}/environment_variable/
+GET:projects/{project}/repository/ PUT:projects/{project}/repository/ DELETE:projects/{project}/repository/ POST:projects/{project}/fetch/
+POST:executions/{execution}/copy/ PUT:executions/{execution}/tags/
 GET:environments/ POST:environments/ GET:environments/{environment}/ PATCH:environments/{environment}/ DELETE:environments/{environment}/
 GET:executions/ POST:executions/ GET:executions/{execution}/ DELETE:executions/{execution}/
 GET:executions/{execution}/events/ GET:executions/{execution}/metadata/ POST:executions/{execution}/stop/ GET:explain/ POST:get-token/ POST:keys/rotate/

@@ -38,7 +38,7 @@ func draftOf(body wire.NewExecution) (execution.Draft, error) {
 	draft := execution.Draft{
 		Project: body.Project, Commit: body.Commit, Step: body.Step, Image: body.Image,
 		Parameters: make(map[string]valohaiyaml.Value, len(body.Parameters)), Environment: body.Environment, Inputs: body.Inputs,
-		Title: body.Title, Tags: body.Tags, EnvironmentKey: body.Where, Priority: body.Priority,
+		Title: body.Title, Tags: body.Tags, EnvironmentKey: body.Where, VariableGroups: body.Groups, Priority: body.Priority,
 		MemoryBytes: body.MemoryBytes, CPUs: body.CPUs, ShmBytes: body.ShmBytes, NoNetwork: body.Network == noNetwork,
 	}
 	if body.TimeLimit != nil {
@@ -129,8 +129,16 @@ func (d *door) getExecution(ctx context.Context, v *visit, in *executionQuery) (
 		return wire.Execution{}, err
 	}
 	shown, err := d.execution(v, e, project)
-	if err != nil || slices.Contains(in.Exclude, "outputs") {
-		return shown, err
+	if err != nil {
+		return wire.Execution{}, err
+	}
+	repository, err := d.config.Projects.Repository(ctx, project)
+	if err != nil && !fault.Is(err, fault.NotFound) {
+		return wire.Execution{}, err
+	}
+	shown.Commit.Repository = repository.URL
+	if slices.Contains(in.Exclude, "outputs") {
+		return shown, nil
 	}
 	data, _, err := d.config.Executions.Data(ctx, v.actor, e.ID, "", execution.Page{Limit: outputsShown})
 	shown.Outputs = each(data, v.datum)
@@ -152,6 +160,27 @@ func (d *door) stopExecution(ctx context.Context, v *visit, in *executionKey) (w
 	return d.execution(v, stopped, project)
 }
 
+func (d *door) copyExecution(ctx context.Context, v *visit, in *executionKey) (wire.Execution, error) {
+	copied, project, err := d.config.Executions.Copy(ctx, v.actor, in.Execution)
+	if err != nil {
+		return wire.Execution{}, err
+	}
+	return d.execution(v, copied, project)
+}
+
+type newTags struct {
+	Execution string `path:"execution" doc:"Id, PROJECT:COUNTER or PROJECT:latest"`
+	Body      wire.Tags
+}
+
+func (d *door) setTags(ctx context.Context, v *visit, in *newTags) (wire.Execution, error) {
+	tagged, project, err := d.config.Executions.SetTags(ctx, v.actor, in.Execution, in.Body.Tags)
+	if err != nil {
+		return wire.Execution{}, err
+	}
+	return d.execution(v, tagged, project)
+}
+
 func (d *door) deleteExecution(ctx context.Context, v *visit, in *executionKey) error {
 	return d.config.Executions.Delete(ctx, v.actor, in.Execution)
 }
@@ -165,7 +194,7 @@ func (d *door) execution(v *visit, e execution.Execution, project account.Projec
 	address := v.resource("executions", e.ID)
 	shown := wire.Execution{
 		ID: e.ID, Counter: e.Counter, URL: address,
-		URLs:    wire.ExecutionURLs{Display: v.origin + "/executions/" + url.PathEscape(e.ID) + "/", Stop: address + "stop/"},
+		URLs:    wire.ExecutionURLs{Display: v.origin + "/executions/" + url.PathEscape(e.ID) + "/", Stop: address + "stop/", Copy: address + "copy/"},
 		Project: wire.NamedID{ID: project.ID, Name: project.Name}, Commit: wire.CommitName{Identifier: e.Work.Commit},
 		Step: e.Work.Step, Image: e.Work.Image, Command: e.Work.Script, Title: e.Title, Tags: orEmpty(e.Tags),
 		Parameters: parameters, Inputs: each(e.Work.Inputs, inputOf), Environment: orEmptyMap(e.Work.Environment),

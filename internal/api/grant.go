@@ -64,7 +64,7 @@ func (d *door) refusedGrant(r *http.Request, v *visit, err error) error {
 func (d *door) grantOf(given broker.Answer) wire.Grant {
 	shown := wire.Grant{
 		Host: given.Grant.Host, Repository: given.Grant.Repository,
-		Scheme: given.Grant.Scheme, User: given.Grant.User, Secret: wire.GrantSecret{Text: given.Grant.Secret},
+		Scheme: given.Grant.Scheme, User: given.Grant.User, Secret: wire.OpenSecret{Text: given.Grant.Secret},
 		IssuedAt: wire.NewTime(given.Grant.IssuedAt), ExpiresAt: wire.NewTime(given.Grant.ExpiresAt), Narrow: given.Grant.Narrow,
 		Others: given.Others,
 	}

@@ -28,8 +28,11 @@ import (
 	"fairlead.dev/fairlead/internal/depot"
 	"fairlead.dev/fairlead/internal/dispatch"
 	"fairlead.dev/fairlead/internal/execution"
+	"fairlead.dev/fairlead/internal/gitfetch"
+	"fairlead.dev/fairlead/internal/gitfetch/gittest"
 	"fairlead.dev/fairlead/internal/grant"
 	"fairlead.dev/fairlead/internal/grant/granttest"
+	"fairlead.dev/fairlead/internal/project"
 	"fairlead.dev/fairlead/internal/registry"
 	"fairlead.dev/fairlead/internal/secret"
 	"fairlead.dev/fairlead/internal/store"
@@ -47,6 +50,7 @@ type house struct {
 	t        testing.TB
 	server   *httptest.Server
 	registry *granttest.Registry
+	git      *gittest.Host
 	keys     *rotation
 	log      *lockedBuffer
 	tokens   map[string]string // by name
@@ -80,6 +84,7 @@ func newHouse(t testing.TB) *house {
 	ctx := t.Context()
 	h := &house{t: t, keys: new(rotation), log: new(lockedBuffer), tokens: make(map[string]string), names: make(map[string]string)}
 	h.registry = granttest.New(t, granttest.Options{})
+	h.git = gittest.New(t, gitToken)
 	h.registry.AddUser("robot", registryPassword, granttest.Pull("ml/*"))
 
 	now := func() time.Time { return time.Now().UTC() }
@@ -98,6 +103,10 @@ func newHouse(t testing.TB) *house {
 	catalogue := grant.NewCatalogue(grant.Config{Transport: granttest.NewTransport(t, h.registry), Now: now, Logger: logger})
 	bell := new(execution.Bell)
 	accounts := account.NewService(kept, now)
+	projects := project.NewService(kept, accounts, adapter.Sealer{Vault: sealing}, adapter.Hosts{}, now)
+	git, err := gitfetch.New(gitfetch.Config{Dir: t.TempDir(), RootCAs: gitRoots(h.git)})
+	h.must(err)
+	t.Cleanup(git.Close)
 	registries := registry.NewService(kept, accounts, adapter.Kinds{Catalogue: catalogue}, adapter.Sealer{Vault: sealing}, now)
 	selector := registry.NewSelector(kept)
 	grants := broker.New(broker.Config{
@@ -106,9 +115,13 @@ func newHouse(t testing.TB) *house {
 	t.Cleanup(grants.Close)
 	door, err := api.New(api.Config{
 		Accounts: accounts, Registries: registries, Selector: selector,
-		Executions: execution.NewService(execution.Config{Store: kept, Packages: packages, Depot: files, Projects: accounts, Now: now, Changed: bell}),
-		Dispatch:   dispatch.New(dispatch.Config{Store: kept, Projects: kept, Now: now, Logger: logger, Changed: bell, LeaseLife: time.Hour}),
-		Broker:     grants, Audit: kept, Keys: h.keys, Packages: packages,
+		Projects: projects,
+		Executions: execution.NewService(execution.Config{
+			Store: kept, Packages: packages, Depot: files, Projects: accounts, Settings: projects,
+			Repositories: adapter.Repositories{Fetcher: git, Projects: projects}, Now: now, Changed: bell,
+		}),
+		Dispatch: dispatch.New(dispatch.Config{Store: kept, Projects: kept, Now: now, Logger: logger, Changed: bell, LeaseLife: time.Hour}),
+		Broker:   grants, Audit: kept, Keys: h.keys, Packages: packages,
 		Route: func(host string) *wire.RegistryRoute {
 			return &wire.RegistryRoute{Address: h.registry.Address()}
 		},

@@ -45,6 +45,14 @@ func (d *door) takeLease(w http.ResponseWriter, r *http.Request, v *visit) error
 	if err != nil {
 		return err
 	}
+	secrets, err := d.config.Projects.SecretVariables(r.Context(), e.ProjectID, e.Work.SecretEnvironment)
+	if err != nil {
+		return err
+	}
+	job.Secrets = make(map[string]wire.OpenSecret, len(secrets))
+	for name, value := range secrets {
+		job.Secrets[name] = wire.OpenSecret{Text: value}
+	}
 	return writeJSON(w, http.StatusOK, wire.Lease{ID: e.Lease.ID, LifeSeconds: d.leaseLife(e), Execution: job})
 }
 
@@ -61,7 +69,7 @@ func jobOf(e execution.Execution, project account.Project) (wire.Job, error) {
 	}
 	return wire.Job{
 		ID: e.ID, Counter: e.Counter, Attempt: e.Lease.Attempt, Project: wire.NamedID{ID: project.ID, Name: project.Name},
-		Commit: e.Work.Commit, Step: e.Work.Step, Image: e.Work.Image, Commands: orEmpty(e.Work.Commands), Script: e.Work.Script,
+		Commit: e.Work.Commit, Package: e.Work.PackageIdentifier(), Step: e.Work.Step, Image: e.Work.Image, Commands: orEmpty(e.Work.Commands), Script: e.Work.Script,
 		Environment: orEmptyMap(e.Work.Environment), Parameters: parameters, Inputs: each(e.Work.Inputs, jobInputOf),
 		TimeLimitSeconds: e.Work.TimeLimit.Seconds(), MemoryBytes: e.Work.MemoryBytes, CPUs: e.Work.CPUs, ShmBytes: e.Work.ShmBytes, NoNetwork: e.Work.NoNetwork,
 		NoOutputSeconds: e.Work.NoOutputTimeout.Seconds(), Devices: e.Work.Devices,
@@ -189,13 +197,13 @@ func (d *door) leasePackage(w http.ResponseWriter, r *http.Request, v *visit) er
 	if err != nil {
 		return err
 	}
-	file, _, err := d.config.Packages.Open(r.Context(), e.Work.Commit)
+	file, _, err := d.config.Packages.Open(r.Context(), e.Work.PackageIdentifier())
 	if err != nil {
 		return err
 	}
 	defer func() { _ = file.Close() }() // only read
 	w.Header().Set("Content-Type", "application/gzip")
-	w.Header().Set("ETag", `"`+strings.TrimPrefix(e.Work.Commit, "~")+`"`)
+	w.Header().Set("ETag", `"`+strings.TrimPrefix(e.Work.PackageIdentifier(), "~")+`"`)
 	http.ServeContent(w, r, "", time.Time{}, file)
 	return nil
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 
 	"fairlead.dev/fairlead/internal/account"
-	"fairlead.dev/fairlead/internal/execution"
 	"fairlead.dev/fairlead/internal/wire"
 )
 
@@ -57,11 +56,10 @@ func (d *door) getProject(ctx context.Context, v *visit, in *projectKey) (wire.P
 		shown.ExecutionSummary[string(status)+"_count"] = count
 		shown.ExecutionSummary["count"] += count
 	}
-	latest, _, err := d.config.Executions.List(ctx, v.actor, project.ID, execution.Filter{Page: execution.Page{Limit: 1}})
-	if err == nil && len(latest) > 0 {
-		shown.LastExecutionCTime = wire.NewTime(latest[0].CreatedAt)
+	if err := d.settings(ctx, project, &shown); err != nil {
+		return wire.Project{}, err
 	}
-	return shown, err
+	return shown, nil
 }
 
 func (v *visit) project(project account.Project) wire.Project {
@@ -71,7 +69,7 @@ func (v *visit) project(project account.Project) wire.Project {
 	}
 	return wire.Project{
 		ID: project.ID, Name: project.Name, Description: project.Description, Owner: owner,
-		CTime: wire.NewTime(project.CreatedAt), YAMLPath: configPath,
+		CTime: wire.NewTime(project.CreatedAt), YAMLPath: configPath, LastExecutionCTime: wire.NewTime(project.LastExecutionAt),
 		URL: v.resource("projects", project.ID), URLs: wire.Display{Display: v.origin + "/projects/" + project.ID + "/"},
 	}
 }

@@ -24,8 +24,10 @@ import (
 	"fairlead.dev/fairlead/internal/dispatch"
 	"fairlead.dev/fairlead/internal/execution"
 	"fairlead.dev/fairlead/internal/fault"
+	"fairlead.dev/fairlead/internal/gitfetch"
 	"fairlead.dev/fairlead/internal/grant"
 	"fairlead.dev/fairlead/internal/oci"
+	"fairlead.dev/fairlead/internal/project"
 	"fairlead.dev/fairlead/internal/registry"
 	"fairlead.dev/fairlead/internal/secret"
 	"fairlead.dev/fairlead/internal/store"
@@ -50,6 +52,7 @@ type Server struct {
 
 	reach   *oci.Transport
 	depot   *depot.Depot
+	git     *gitfetch.Fetcher
 	machine machine // of the worker inside
 
 	first FirstUser
@@ -122,6 +125,9 @@ func (s *Server) wire(ctx context.Context, version string) error {
 	if s.depot, err = depot.Open(ctx, s.config.Outputs); err != nil {
 		return err
 	}
+	if s.git, err = s.openGit(); err != nil {
+		return err
+	}
 	catalogue, err := s.kinds(now)
 	if err != nil {
 		return err
@@ -131,17 +137,19 @@ func (s *Server) wire(ctx context.Context, version string) error {
 	s.accounts = account.NewService(s.store, now)
 	s.registries = registry.NewService(s.store, s.accounts, adapter.Kinds{Catalogue: catalogue}, adapter.Sealer{Vault: sealing}, now)
 	selector := registry.NewSelector(s.store)
+	projects := project.NewService(s.store, s.accounts, adapter.Sealer{Vault: sealing}, adapter.Hosts{}, now)
 	executions := execution.NewService(execution.Config{
-		Store: s.store, Packages: packages, Depot: s.depot, Projects: s.accounts, Now: now, Changed: changed,
+		Store: s.store, Packages: packages, Depot: s.depot, Projects: s.accounts, Settings: projects,
+		Repositories: adapter.Repositories{Fetcher: s.git, Projects: projects}, Now: now, Changed: changed,
 	})
 	s.dispatch = dispatch.New(dispatch.Config{Store: s.store, Projects: s.store, Now: now, Logger: s.logger, Changed: changed})
 	s.broker = broker.New(broker.Config{
 		Selector: selector, Opener: s.registries, Issuer: adapter.Issuer{Catalogue: catalogue}, Recorder: s.store, Now: now,
 	})
 	s.handler, err = api.New(api.Config{
-		Accounts: s.accounts, Registries: s.registries, Selector: selector, Executions: executions,
+		Accounts: s.accounts, Projects: projects, Registries: s.registries, Selector: selector, Executions: executions,
 		Dispatch: s.dispatch, Broker: s.broker, Audit: s.store, Packages: packages,
-		Keys:  keys{vault: sealing, registries: s.registries, audit: s.store, now: now},
+		Keys:  keys{vault: sealing, registries: s.registries, projects: projects, audit: s.store, now: now},
 		Route: s.routeTo, Version: version, Logger: s.logger, Now: now,
 	})
 	if err != nil {
@@ -303,6 +311,9 @@ func (s *Server) Close() error {
 	}
 	if s.store != nil {
 		errs = append(errs, s.store.Close())
+	}
+	if s.git != nil {
+		s.git.Close()
 	}
 	if s.reach != nil {
 		s.reach.CloseIdleConnections()

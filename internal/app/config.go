@@ -41,6 +41,9 @@ type Config struct {
 
 	Registries RegistryConfig
 
+	// GitHosts are git hosts on private networks: HOST, or HOST=ADDRESS:PORT.
+	GitHosts []string
+
 	// IdentityTokens are files of the server's own identity: FILE for every
 	// audience, or AUDIENCE=FILE.
 	IdentityTokens []string
@@ -82,6 +85,7 @@ func (c *Config) Flags(set *pflag.FlagSet) {
 	c.Worker.flags(set)
 	c.Registries.flags(set)
 	set.StringVar(&c.Outputs, "outputs", "", "where outputs are kept: file:///DIRECTORY, s3://BUCKET?region=REGION, gs://BUCKET or azblob://CONTAINER (default DATA-DIR/outputs)")
+	set.StringSliceVar(&c.GitHosts, "git-host", nil, "git host on a private network that projects may be linked to: HOST, or HOST=ADDRESS:PORT to reach it there")
 	set.StringArrayVar(&c.IdentityTokens, "identity-token-file", nil, "file with the server's own OIDC token, for keyless credentials: FILE or AUDIENCE=FILE")
 	set.StringVar(&c.LogLevel, "log-level", "info", "debug, info, warn or error")
 	set.StringVar(&c.LogFormat, "log-format", "auto", "text, json, or auto: text on a terminal")

@@ -7,7 +7,9 @@ import (
 
 	"fairlead.dev/fairlead/internal/account"
 	"fairlead.dev/fairlead/internal/audit"
+	"fairlead.dev/fairlead/internal/project"
 	"fairlead.dev/fairlead/internal/registry"
+	"fairlead.dev/fairlead/internal/store"
 	"fairlead.dev/fairlead/internal/vault"
 	"fairlead.dev/fairlead/internal/wire"
 )
@@ -16,6 +18,7 @@ import (
 type keys struct {
 	vault      *vault.Vault
 	registries *registry.Service
+	projects   *project.Service
 	audit      audit.Store
 	now        func() time.Time
 }
@@ -37,6 +40,11 @@ func (k keys) Rotate(ctx context.Context, actor account.Actor) (wire.KeyRotation
 	if done.Resealed, err = k.registries.Reseal(ctx, done.KeyID); err != nil {
 		return wire.KeyRotation{}, err
 	}
+	ofProjects, err := k.projects.Reseal(ctx, done.KeyID)
+	if err != nil {
+		return wire.KeyRotation{}, err
+	}
+	done.Resealed += ofProjects
 	for _, id := range old {
 		if err := k.vault.Retire(id); err != nil {
 			return wire.KeyRotation{}, err
@@ -52,7 +60,7 @@ func (k keys) Rotate(ctx context.Context, actor account.Actor) (wire.KeyRotation
 
 // requireKeys refuses to start where secrets are sealed with keys that the key
 // file does not have.
-func requireKeys(ctx context.Context, store registry.Store, v *vault.Vault) error {
+func requireKeys(ctx context.Context, store *store.Store, v *vault.Vault) error {
 	const look = 1000
 	primary, err := v.PrimaryKeyID()
 	if err != nil {
@@ -63,6 +71,15 @@ func requireKeys(ctx context.Context, store registry.Store, v *vault.Vault) erro
 		return err
 	}
 	for _, kept := range others {
+		if err := v.Require(kept.Sealed.KeyID); err != nil {
+			return err
+		}
+	}
+	ofProjects, err := store.ProjectSecretsBefore(ctx, primary, look)
+	if err != nil {
+		return err
+	}
+	for _, kept := range ofProjects {
 		if err := v.Require(kept.Sealed.KeyID); err != nil {
 			return err
 		}

@@ -12,7 +12,9 @@ import (
 
 func newProject(s *session) *cobra.Command {
 	c := &cobra.Command{Use: "project", Short: "Projects"}
-	c.AddCommand(newProjectList(s), newProjectCreate(s))
+	c.AddCommand(newProjectList(s), newProjectCreate(s), newProjectShow(s), newProjectSetEnvironment(s),
+		newProjectLinkGit(s), newProjectUnlinkGit(s), newProjectFetch(s), newProjectCommits(s),
+		newProjectVariables(s), newProjectSetVariable(s), newProjectUnsetVariable(s))
 	return c
 }
 

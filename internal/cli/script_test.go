@@ -3,6 +3,7 @@ package cli_test
 import (
 	"bufio"
 	"cmp"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -16,6 +17,7 @@ import (
 
 	"fairlead.dev/fairlead/internal/cli"
 	"fairlead.dev/fairlead/internal/demoimage"
+	"fairlead.dev/fairlead/internal/gitfetch/gittest"
 	"fairlead.dev/fairlead/internal/grant/granttest"
 )
 
@@ -44,11 +46,14 @@ const registryPassword = "correct-horse-battery-staple"
 //	                 variable MARK have processes on this machine
 //	never-twice MARK watches until the end that no two attempts of it ever have
 //	small-disk D S   mounts a file system of size S on D, or makes it that large
+//	commit B M FILE… commits the files, by their last names, with the message M to
+//	                 the branch B of the repository $GIT_URL, and sets COMMIT
 //	watch ARG…       runs `fairlead ARG…` in the background, as what writes cores
 //	memory TEXT      looks for a text in the memory of what watch started
 //	crash            ends that as a bug would, and looks for its core
 func TestStories(t *testing.T) {
 	registry, broken := newRegistry(t), newBrokenRegistry(t)
+	git := gittest.New(t, gitToken)
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata",
 		Setup: func(env *testscript.Env) error {
@@ -61,12 +66,16 @@ func TestStories(t *testing.T) {
 			env.Setenv("REGISTRY_PASSWORD", registryPassword)
 			env.Setenv("PATH", env.Getenv("PATH")+":/usr/sbin:/sbin")
 			env.Values["server"], env.Values["crashing"] = new(server), new(crashing)
-			return os.WriteFile(ca, registry.CA(), 0o600)
+			env.Setenv("GIT_URL", git.URL(filepath.Base(env.WorkDir)))
+			env.Values["commit"] = func(branch, message string, files map[string]string) string {
+				return git.Commit(t, filepath.Base(env.WorkDir), branch, message, files)
+			}
+			return errors.Join(os.WriteFile(ca, registry.CA(), 0o600), os.WriteFile(filepath.Join(env.WorkDir, "git-ca.pem"), git.CA(), 0o600))
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			"serve": serve, "kill-server": kill, "end-server": end, "interrupt": interrupt,
 			"attempts": waitForAttempts, "never-twice": neverTwice, "small-disk": smallDisk,
-			"watch": watch, "memory": memory, "crash": crash,
+			"commit": commit, "watch": watch, "memory": memory, "crash": crash,
 		},
 	})
 }
@@ -93,6 +102,18 @@ func newRegistry(t *testing.T) *granttest.Registry {
 		}
 	}
 	return registry
+}
+
+// gitToken is what the git host of the stories takes.
+const gitToken = "glpat-right0hunter2"
+
+func commit(ts *testscript.TestScript, _ bool, args []string) {
+	files := make(map[string]string)
+	for _, name := range args[2:] {
+		files[filepath.Base(name)] = ts.ReadFile(name)
+	}
+	commit := ts.Value("commit").(func(branch, message string, files map[string]string) string)
+	ts.Setenv("COMMIT", commit(args[0], args[1], files))
 }
 
 // server is the server of one story.

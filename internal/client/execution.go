@@ -94,6 +94,19 @@ func (c *Client) Executions(ctx context.Context, project, status string, limit i
 	return some[wire.Execution](ctx, c, "executions/", query, limit)
 }
 
+// CopyExecution runs an execution again.
+func (c *Client) CopyExecution(ctx context.Context, key string) (created wire.Execution, err error) {
+	return created, c.post(ctx, path("executions", key, "copy"), nil, &created)
+}
+
+// SetTags replaces an execution's tags.
+func (c *Client) SetTags(ctx context.Context, key string, tags []string) (tagged wire.Execution, err error) {
+	if tags == nil {
+		tags = []string{}
+	}
+	return tagged, c.call(ctx, http.MethodPut, path("executions", key, "tags"), nil, wire.Tags{Tags: tags}, &tagged)
+}
+
 // Stop asks for the end of an execution.
 func (c *Client) Stop(ctx context.Context, key string) (stopped wire.Execution, err error) {
 	return stopped, c.post(ctx, path("executions", key, "stop"), nil, &stopped)

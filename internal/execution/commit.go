@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"io"
+	"strings"
 	"time"
 
 	"fairlead.dev/fairlead/internal/account"
@@ -18,20 +19,36 @@ type Commit struct {
 	ProjectID string
 
 	// Identifier is a tilde and the SHA-256 of the uploaded package in
-	// hexadecimal.
+	// hexadecimal, or the hash of a commit of the project's repository.
 	Identifier string
+
+	// Ref is the branch or tag by which a commit of a repository was found.
+	Ref string
+
+	// Package is the identifier of the code, which is an upload's own; "" for a
+	// commit of a repository whose code nobody needed yet.
+	Package string
 
 	Description string
 	CreatedAt   time.Time
 
-	// Config is the text of its valohai.yaml, and ConfigPath where in the
-	// package it is.
+	// Config is the text of its valohai.yaml, which is read with the package, and
+	// ConfigPath where in the package it is.
 	Config     string
 	ConfigPath string
 
 	// Size is the package's bytes.
 	Size int64
 }
+
+// Origin is where commits come from.
+type Origin string
+
+// The origins; the zero Origin stands for both.
+const (
+	Uploaded Origin = "uploaded"
+	Fetched  Origin = "fetched"
+)
 
 // Packages keeps the uploaded code, one file for each identifier. Its methods
 // may be called concurrently.
@@ -74,7 +91,7 @@ func (s *Service) Import(ctx context.Context, actor account.Actor, draft NewPack
 	}
 	commit := Commit{
 		ProjectID: project.ID, Identifier: identifier, Description: draft.Description, CreatedAt: s.now(),
-		ConfigPath: cmp.Or(draft.ConfigPath, configName), Size: size,
+		ConfigPath: cmp.Or(draft.ConfigPath, configName), Size: size, Package: identifier,
 	}
 	if commit.Config, err = s.readConfig(ctx, identifier, commit.ConfigPath); err != nil {
 		return Commit{}, err
@@ -82,12 +99,8 @@ func (s *Service) Import(ctx context.Context, actor account.Actor, draft NewPack
 	if _, findings := valohaiyaml.Parse(commit.ConfigPath, []byte(commit.Config)); findings.Err() != nil {
 		return Commit{}, findings.Err()
 	}
-	event := audit.Event{
-		Time: s.now(), Actor: actor.Name(), ActorID: actor.ID(), Remote: actor.Remote,
-		Verb: audit.CommitImport, Result: audit.ResultOK, OrganizationID: project.Owner.OrganizationID,
-		ObjectID: identifier, ObjectName: project.Name,
-	}
-	return commit, s.store.CreateCommit(ctx, commit, event)
+	_, err = s.store.CreateCommit(ctx, commit, s.commitEvent(actor, audit.CommitImport, project, commit))
+	return commit, err
 }
 
 func (s *Service) readConfig(ctx context.Context, identifier, path string) (string, error) {
@@ -100,16 +113,18 @@ func (s *Service) readConfig(ctx context.Context, identifier, path string) (stri
 	return string(text), err
 }
 
-// Commits are a project's, newest first, without their Config.
-func (s *Service) Commits(ctx context.Context, actor account.Actor, project string, page Page) ([]Commit, int, error) {
+// Commits are a project's of that origin, newest first, without their Config.
+func (s *Service) Commits(ctx context.Context, actor account.Actor, project string, origin Origin, page Page) ([]Commit, int, error) {
 	found, err := s.projects.Project(ctx, actor, project)
 	if err != nil {
 		return nil, 0, err
 	}
-	return s.store.Commits(ctx, found.ID, page.bounded())
+	return s.store.Commits(ctx, found.ID, origin, page.bounded())
 }
 
-// Commit finds a commit of a project that actor may see.
+// Commit finds a commit of a project that actor may see: by its identifier, or
+// where the project is linked to a repository by a branch, a tag or a part of
+// the hash. The code of a commit of a repository is fetched where it was not.
 func (s *Service) Commit(ctx context.Context, actor account.Actor, project, identifier string) (Commit, error) {
 	found, err := s.projects.Project(ctx, actor, project)
 	if err != nil {
@@ -120,9 +135,16 @@ func (s *Service) Commit(ctx context.Context, actor account.Actor, project, iden
 
 func (s *Service) commit(ctx context.Context, project account.Project, identifier string) (Commit, error) {
 	commit, err := s.store.CommitByIdentifier(ctx, project.ID, identifier)
-	if fault.Is(err, fault.NotFound) {
-		return Commit{}, fault.New(fault.NotFound, "commit_unknown", "the project %s has no commit %.80q", project.Name, identifier).
-			WithHint("`fairlead run` uploads the code of the directory that it is called in.")
+	switch {
+	case err == nil && commit.Package != "":
+		return commit, nil
+	case err == nil:
+		return s.pack(ctx, project, commit)
+	case !fault.Is(err, fault.NotFound):
+		return Commit{}, err
+	case strings.HasPrefix(identifier, "~"):
+		return Commit{}, noCommit(project, identifier)
+	default:
+		return s.fromRepository(ctx, project, identifier)
 	}
-	return commit, err
 }

@@ -8,6 +8,7 @@
 package execution
 
 import (
+	"cmp"
 	"encoding/json"
 	"time"
 
@@ -104,6 +105,10 @@ type Work struct {
 	// Commit is the identifier of the code.
 	Commit string `json:"commit"`
 
+	// Package is the identifier of that code's package; "" in what was made when
+	// every commit was its own package.
+	Package string `json:"package,omitempty"`
+
 	// Image is the name that is finally run, after every override, as it was
 	// written.
 	Image string `json:"image"`
@@ -121,6 +126,10 @@ type Work struct {
 
 	// Environment are the variables of the step and the run.
 	Environment map[string]string `json:"environment,omitempty"`
+
+	// SecretEnvironment names the project's secret variables that the command
+	// gets besides.
+	SecretEnvironment []string `json:"secret_environment,omitempty"`
 
 	// TimeLimit ends the command; 0: it may run for ever. NoOutputTimeout ends
 	// one that printed nothing for so long; 0: it may be silent.
@@ -142,6 +151,9 @@ type Work struct {
 	// NoNetwork cuts the container off the network.
 	NoNetwork bool `json:"no_network,omitempty"`
 }
+
+// PackageIdentifier is the package of the code.
+func (w Work) PackageIdentifier() string { return cmp.Or(w.Package, w.Commit) }
 
 // Mount is a directory of the worker that the command sees.
 type Mount struct {

@@ -2,7 +2,6 @@ package execution
 
 import (
 	"context"
-	"fmt"
 	"strconv"
 	"strings"
 	"time"
@@ -12,7 +11,6 @@ import (
 	"fairlead.dev/fairlead/internal/account"
 	"fairlead.dev/fairlead/internal/audit"
 	"fairlead.dev/fairlead/internal/fault"
-	"fairlead.dev/fairlead/internal/image"
 	"fairlead.dev/fairlead/internal/valohaiyaml"
 )
 
@@ -38,13 +36,25 @@ type Projects interface {
 	EnvironmentFor(ctx context.Context, project account.Project, keys ...string) (account.Environment, error)
 }
 
+// Settings are what projects are set to; project.Service is one.
+type Settings interface {
+	// PlainVariables are the variables of every execution of a project: the open
+	// ones by name, and the names of the secret ones.
+	PlainVariables(ctx context.Context, projectID string) (plain map[string]string, secrets []string, err error)
+}
+
 // Config is what a Service is made of.
 type Config struct {
 	Store    Store
 	Packages Packages
 	Depot    Depot
 	Projects Projects
-	Now      func() time.Time
+
+	// Repositories and Settings are of the projects.
+	Repositories Repositories
+	Settings     Settings
+
+	Now func() time.Time
 
 	// Changed is rung with an execution's id when it or its log changed, and
 	// with QueueKey when there is something new to run.
@@ -61,15 +71,19 @@ type Service struct {
 	packages Packages
 	depot    Depot
 	projects Projects
-	now      func() time.Time
-	changed  *Bell
+
+	repositories Repositories
+	settings     Settings
+
+	now     func() time.Time
+	changed *Bell
 }
 
 // NewService wires a service.
 func NewService(config Config) *Service {
 	return &Service{
 		store: config.Store, packages: config.Packages, depot: config.Depot, projects: config.Projects,
-		now: config.Now, changed: config.Changed,
+		repositories: config.Repositories, settings: config.Settings, now: config.Now, changed: config.Changed,
 	}
 }
 
@@ -88,8 +102,12 @@ type Draft struct {
 	Inputs map[string][]string
 
 	Environment map[string]string
-	Title       string
-	Tags        []string
+
+	// VariableGroups are names in place of the step's; nil keeps those.
+	VariableGroups []string
+
+	Title string
+	Tags  []string
 
 	// EnvironmentKey names the environment in place of the step's.
 	EnvironmentKey string
@@ -111,13 +129,18 @@ func (s *Service) Create(ctx context.Context, actor account.Actor, draft Draft) 
 	if err != nil {
 		return Execution{}, err
 	}
-	step, err := s.step(ctx, project, draft)
+	commit, step, err := s.step(ctx, project, draft)
 	if err != nil {
 		return Execution{}, err
 	}
-	work, err := newWork(step, draft)
+	plain, secrets, err := s.settings.PlainVariables(ctx, project.ID)
+	if err != nil {
+		return Execution{}, err
+	}
+	work, err := newWork(step, draft, variables{plain: plain, secret: secrets})
+	work.Commit, work.Package = commit.Identifier, commit.Package
 	inputs, inputErr := s.inputs(ctx, actor, project, step, draft.Inputs)
-	environment, environmentErr := s.environment(ctx, actor, project, draft.EnvironmentKey, step.Environment)
+	environment, environmentErr := s.environment(ctx, actor, project, draft.EnvironmentKey, step.Environment, project.EnvironmentID)
 	if err := fault.Join(err, inputErr, environmentErr, validLabels(draft)); err != nil {
 		return Execution{}, err
 	}
@@ -127,8 +150,11 @@ func (s *Service) Create(ctx context.Context, actor account.Actor, draft Draft) 
 		Environment: environment, Priority: draft.Priority,
 		CreatedBy: actor.UserID, CreatedByName: actor.Username, Status: Queued, CreatedAt: s.now(),
 	}
-	event := s.event(actor, audit.ExecutionCreate, project, e)
-	event.Details["image"] = work.Image
+	return s.queue(ctx, e, s.event(actor, audit.ExecutionCreate, project, e))
+}
+
+func (s *Service) queue(ctx context.Context, e Execution, event audit.Event) (Execution, error) {
+	event.Details["image"] = e.Work.Image
 	created, err := s.store.CreateExecution(ctx, e, nil, event)
 	if err != nil {
 		return Execution{}, err
@@ -158,66 +184,17 @@ func (s *Service) environment(ctx context.Context, actor account.Actor, project 
 }
 
 // step finds the step of the draft's commit.
-func (s *Service) step(ctx context.Context, project account.Project, draft Draft) (*valohaiyaml.Step, error) {
+func (s *Service) step(ctx context.Context, project account.Project, draft Draft) (Commit, *valohaiyaml.Step, error) {
 	commit, err := s.commit(ctx, project, draft.Commit)
 	if err != nil {
-		return nil, err
+		return Commit{}, nil, err
 	}
 	file, findings := valohaiyaml.Parse(commit.ConfigPath, []byte(commit.Config))
 	if err := findings.Err(); err != nil {
-		return nil, err
+		return Commit{}, nil, err
 	}
-	return file.FindStep(draft.Step)
-}
-
-// newWork fills the step with the draft's values.
-func newWork(step *valohaiyaml.Step, draft Draft) (Work, error) {
-	name := step.Image
-	if draft.Image != "" {
-		name = draft.Image
-	}
-	_, imageErr := image.ParseReference(name)
-	values, valueErr := step.CheckValues(draft.Parameters)
-	variables, variableErr := step.Variables(draft.Environment)
-	if err := fault.Join(imageErr, valueErr, variableErr, validEnvironment(variables), validLimits(draft)); err != nil {
-		return Work{}, err
-	}
-	command, err := step.Command(values)
-	if err != nil {
-		return Work{}, err
-	}
-	if len(command.Script) > scriptMost {
-		return Work{}, fault.InvalidField("parameters", "long", "the command has %d bytes with its parameters; at most %d are run", len(command.Script), scriptMost)
-	}
-	work := Work{
-		Step: step.Name, Commit: draft.Commit, Image: name,
-		Commands: command.Lines, Script: command.Script, Parameters: values, Environment: variables,
-		MemoryBytes: draft.MemoryBytes, CPUs: draft.CPUs, ShmBytes: draft.ShmBytes, NoNetwork: draft.NoNetwork,
-		Devices: step.Resources.Devices,
-	}
-	for _, mount := range step.Mounts {
-		if mount.Type != "" {
-			return Work{}, fault.InvalidField("mounts", "mount_type", "the mount %s is of type %.40q, and a worker mounts only its own directories", mount.Destination, mount.Type).
-				WithHint("Mount the file system on the worker, and name its directory as the source.")
-		}
-		work.Mounts = append(work.Mounts, Mount{Source: mount.Source, Destination: mount.Destination, ReadOnly: mount.ReadOnly})
-	}
-	if step.NoOutputTimeout != nil {
-		work.NoOutputTimeout = *step.NoOutputTimeout
-	}
-	if step.TimeLimit != nil {
-		work.TimeLimit = *step.TimeLimit
-	}
-	if draft.TimeLimit != nil {
-		work.TimeLimit = *draft.TimeLimit
-	}
-	if work.MemoryBytes == 0 && step.Resources.Memory.Max != nil {
-		work.MemoryBytes = int64(*step.Resources.Memory.Max * 1e6)
-	}
-	if work.CPUs == 0 && step.Resources.CPU.Max != nil {
-		work.CPUs = *step.Resources.CPU.Max
-	}
-	return work, nil
+	step, err := file.FindStep(draft.Step)
+	return commit, step, err
 }
 
 // Get finds an execution that actor may see: by its id, or by
@@ -309,6 +286,28 @@ func (s *Service) Stop(ctx context.Context, actor account.Actor, key string) (Ex
 	return stopped, err
 }
 
+// Copy queues what an execution did once more: the same code, command, image and
+// inputs, whatever has changed since. It is a new execution of actor's.
+func (s *Service) Copy(ctx context.Context, actor account.Actor, key string) (Execution, account.Project, error) {
+	old, project, err := s.Get(ctx, actor, key)
+	if err != nil {
+		return Execution{}, account.Project{}, err
+	}
+	environment, err := s.environment(ctx, actor, project, old.Environment.Slug, project.EnvironmentID)
+	if err != nil {
+		return Execution{}, account.Project{}, err
+	}
+	e := Execution{
+		ID: uuid.NewString(), ProjectID: project.ID, Title: old.Title, Tags: old.Tags, Work: old.Work,
+		Environment: environment, Priority: old.Priority,
+		CreatedBy: actor.UserID, CreatedByName: actor.Username, Status: Queued, CreatedAt: s.now(),
+	}
+	event := s.event(actor, audit.ExecutionCreate, project, e)
+	event.Details["copy_of"] = old.ID
+	created, err := s.queue(ctx, e, event)
+	return created, project, err
+}
+
 // SetTags replaces the tags of an execution.
 func (s *Service) SetTags(ctx context.Context, actor account.Actor, key string, tags []string) (Execution, account.Project, error) {
 	e, project, err := s.Get(ctx, actor, key)
@@ -388,34 +387,4 @@ func validTags(tags []string) error {
 		}
 	}
 	return nil
-}
-
-func validEnvironment(variables map[string]string) error {
-	if len(variables) > environmentMost {
-		return fault.InvalidField("environment_variables", "many", "%d variables; at most %d", len(variables), environmentMost)
-	}
-	for name, value := range variables {
-		if name == "" || strings.ContainsAny(name, "=\x00") || strings.Contains(value, "\x00") {
-			return fault.InvalidField("environment_variables", "name", "%.80q is no name of a variable, or its value holds a null byte", name)
-		}
-	}
-	return nil
-}
-
-func validLimits(draft Draft) error {
-	const memoryLeast = 4 << 20 // what a container needs to start at all
-	var errs []error
-	if draft.MemoryBytes != 0 && draft.MemoryBytes < memoryLeast {
-		errs = append(errs, fault.InvalidField("memory", "small", "%d bytes are less than a container needs; at least %d", draft.MemoryBytes, memoryLeast))
-	}
-	if draft.CPUs < 0 || draft.CPUs > 0 && draft.CPUs < 0.01 {
-		errs = append(errs, fault.InvalidField("cpus", "small", "%s is not at least 0.01", fmt.Sprint(draft.CPUs)))
-	}
-	if draft.ShmBytes < 0 {
-		errs = append(errs, fault.InvalidField("shm_bytes", "negative", "%d is negative", draft.ShmBytes))
-	}
-	if draft.TimeLimit != nil && *draft.TimeLimit < 0 {
-		errs = append(errs, fault.InvalidField("time_limit", "negative", "%s is negative", *draft.TimeLimit))
-	}
-	return fault.Join(errs...)
 }

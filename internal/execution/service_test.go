@@ -15,12 +15,16 @@ import (
 	"go.uber.org/goleak"
 
 	"fairlead.dev/fairlead/internal/account"
+	"fairlead.dev/fairlead/internal/app/adapter"
 	"fairlead.dev/fairlead/internal/execution"
 	"fairlead.dev/fairlead/internal/fault"
+	"fairlead.dev/fairlead/internal/gitfetch"
+	"fairlead.dev/fairlead/internal/project"
 	"fairlead.dev/fairlead/internal/secret"
 	"fairlead.dev/fairlead/internal/source"
 	"fairlead.dev/fairlead/internal/store"
 	"fairlead.dev/fairlead/internal/valohaiyaml"
+	"fairlead.dev/fairlead/internal/vault"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -42,12 +46,13 @@ const config = `- step:
 // acme, their project vision and its code.
 type works struct {
 	*execution.Service
-	t       *testing.T
-	store   *store.Store
-	bell    *execution.Bell
-	member  account.Actor
-	project account.Project
-	commit  string
+	t        *testing.T
+	store    *store.Store
+	bell     *execution.Bell
+	member   account.Actor
+	project  account.Project
+	projects *project.Service
+	commit   string
 }
 
 func newWorks(t *testing.T) *works {
@@ -72,8 +77,15 @@ func newWorks(t *testing.T) *works {
 	w.member = w.enter(accounts, "member", password)
 	w.project, err = accounts.CreateProject(t.Context(), root, account.NewProject{Name: "vision", Owner: "acme"})
 	w.must(err)
+	keys, err := vault.Open(filepath.Join(t.TempDir(), "keys.json"))
+	w.must(err)
+	w.projects = project.NewService(w.store, accounts, adapter.Sealer{Vault: keys}, adapter.Hosts{}, now)
+	git, err := gitfetch.New(gitfetch.Config{Dir: t.TempDir(), AllowPlain: true})
+	w.must(err)
+	t.Cleanup(git.Close)
 	w.Service = execution.NewService(execution.Config{
-		Store: w.store, Packages: packages, Projects: accounts, Now: now, Changed: w.bell,
+		Store: w.store, Packages: packages, Projects: accounts, Settings: w.projects,
+		Repositories: adapter.Repositories{Fetcher: git, Projects: w.projects}, Now: now, Changed: w.bell,
 	})
 	commit, err := w.upload(config)
 	w.must(err)
@@ -235,7 +247,7 @@ func TestCodeWhoseStepsCannotRunIsRefusedWithLineAndColumn(t *testing.T) {
 	if err != nil || again.Identifier != w.commit {
 		t.Errorf("the same code is %s (%v), want %s", again.Identifier, err, w.commit)
 	}
-	if _, count, err := w.Commits(t.Context(), w.member, "vision", execution.Page{}); err != nil || count != 1 {
+	if _, count, err := w.Commits(t.Context(), w.member, "vision", "", execution.Page{}); err != nil || count != 1 {
 		t.Errorf("%d commits (%v)", count, err)
 	}
 }

@@ -23,14 +23,18 @@ type Store interface {
 
 // CommitStore keeps commits.
 type CommitStore interface {
-	// CreateCommit keeps the commit; if the project has it already, nothing
-	// changes and nothing is audited.
-	CreateCommit(ctx context.Context, commit Commit, event audit.Event) error
+	// CreateCommit keeps the commit and reports whether it was new; if the
+	// project has it already, nothing changes and nothing is audited.
+	CreateCommit(ctx context.Context, commit Commit, event audit.Event) (bool, error)
+
+	// PackCommit keeps the package of a commit that is there, and what was read
+	// in it.
+	PackCommit(ctx context.Context, commit Commit) error
 	CommitByIdentifier(ctx context.Context, projectID, identifier string) (Commit, error)
 
-	// Commits are a project's, newest first, without their Config, with the
-	// count of all.
-	Commits(ctx context.Context, projectID string, page Page) ([]Commit, int, error)
+	// Commits are a project's of that origin, newest first, without their Config,
+	// with the count of all.
+	Commits(ctx context.Context, projectID string, origin Origin, page Page) ([]Commit, int, error)
 }
 
 // Page is a part of a list.

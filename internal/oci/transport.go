@@ -134,6 +134,17 @@ func NewTransport(config Config) (*Transport, error) {
 	return t, nil
 }
 
+// Dial opens a connection that carries no request of a registry's: to an address
+// of the public internet, or where it is local of a private network too. The
+// address of a cloud's metadata service is refused in either case.
+func (t *Transport) Dial(ctx context.Context, network, address string, local bool) (net.Conn, error) {
+	control := controlFunc(publicOnly)
+	if local {
+		control = neverLinkLocal
+	}
+	return t.dialer(control).DialContext(ctx, network, address)
+}
+
 // CloseIdleConnections closes every connection that no request is using.
 func (t *Transport) CloseIdleConnections() {
 	for _, pool := range t.ruled {

@@ -28,6 +28,8 @@ var (
 	memberNoun       = noun{"member", "member", "`fairlead org members` lists an organisation's."}
 	projectNoun      = noun{"project", "project", "`fairlead project list` shows yours."}
 	environmentNoun  = noun{"environment", "environment", "`fairlead environment list` shows yours."}
+	repositoryNoun   = noun{"repository", "linked repository", "`fairlead project link-git` links one."}
+	variableNoun     = noun{"variable", "variable", "`fairlead project variables` lists a project's."}
 	tokenNoun        = noun{"token", "token", "`fairlead token list` shows yours."}
 	credentialNoun   = noun{"credential", "registry credential", "`fairlead registry list` shows yours."}
 	commitNoun       = noun{"commit", "commit", "`fairlead run` uploads the code of the directory that it is called in."}

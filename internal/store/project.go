@@ -11,11 +11,12 @@ import (
 // selectProject lists a project with the name of whoever owns it.
 const selectProject = `
 	SELECT p.id, p.name, p.description, p.created_at,
-		COALESCE(p.organization_id, 0), COALESCE(p.user_id, ''), COALESCE(o.name, u.username)
+		COALESCE(p.organization_id, 0), COALESCE(p.user_id, ''), COALESCE(o.name, u.username), p.environment_id,
+		COALESCE((SELECT e.created_at FROM executions e WHERE e.project_id = p.id ORDER BY e.counter DESC LIMIT 1), 0)
 	FROM projects p LEFT JOIN organizations o ON o.id = p.organization_id LEFT JOIN users u ON u.id = p.user_id`
 
 func scanProject(row scanner) (p account.Project, err error) {
-	err = row.Scan(&p.ID, &p.Name, &p.Description, instant{&p.CreatedAt}, &p.Owner.OrganizationID, &p.Owner.UserID, &p.Owner.Name)
+	err = row.Scan(&p.ID, &p.Name, &p.Description, instant{&p.CreatedAt}, &p.Owner.OrganizationID, &p.Owner.UserID, &p.Owner.Name, &p.EnvironmentID, instant{&p.LastExecutionAt})
 	return p, err
 }
 

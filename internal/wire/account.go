@@ -84,6 +84,12 @@ type Project struct {
 	// each status.
 	ExecutionSummary map[string]int `json:"execution_summary,omitempty"`
 
+	// Repository, EnvironmentVariables and DefaultEnvironment are on a single
+	// project.
+	Repository           *Repository         `json:"repository,omitempty"`
+	EnvironmentVariables map[string]Variable `json:"environment_variables,omitempty"`
+	DefaultEnvironment   string              `json:"default_environment,omitempty" doc:"Id of the environment of executions that name none"`
+
 	LastExecutionCTime *Time `json:"last_execution_ctime"`
 }
 

@@ -33,6 +33,9 @@ type NewExecution struct {
 	Title       string                     `json:"title,omitempty" required:"false"`
 	Tags        []string                   `json:"tags,omitempty" required:"false"`
 	Where       string                     `json:"environment,omitempty" required:"false" doc:"Environment in place of the step's: its id or slug, its name or a part of it"`
+	Groups      []string                   `json:"environment_variable_groups,omitempty" required:"false"`
+	Runtime     json.RawMessage            `json:"runtime_config,omitempty" required:"false" doc:"Taken from clients that send it, and left alone"`
+	Preset      string                     `json:"runtime_config_preset,omitempty" required:"false" doc:"Taken from clients that send it, and left alone"`
 	Priority    int                        `json:"priority,omitempty" required:"false" doc:"The highest goes first among the project's queued executions"`
 	Parameters  map[string]json.RawMessage `json:"parameters,omitempty" required:"false"`
 	Environment map[string]string          `json:"environment_variables,omitempty" required:"false"`
@@ -52,12 +55,14 @@ type NamedID struct {
 // CommitName is the commit of an execution.
 type CommitName struct {
 	Identifier string `json:"identifier"`
+	Repository string `json:"repository" doc:"Address of the git repository that the project is linked to"`
 }
 
 // ExecutionURLs are where a person sees an execution and a client acts on it.
 type ExecutionURLs struct {
 	Display string `json:"display"`
 	Stop    string `json:"stop"`
+	Copy    string `json:"copy" doc:"POST runs it again"`
 }
 
 // Execution is one run of a step.
@@ -145,6 +150,12 @@ type Job struct {
 	Script      string            `json:"script"`
 	Environment map[string]string `json:"environment_variables"`
 
+	// Package is the identifier of the code's package.
+	Package string `json:"package"`
+
+	// Secrets are variables whose values are to be shown nowhere.
+	Secrets map[string]OpenSecret `json:"secret_environment_variables,omitempty"`
+
 	// Parameters are the values, for the files below /valohai/config.
 	Parameters map[string]json.RawMessage `json:"parameters"`
 
@@ -209,9 +220,9 @@ type Grant struct {
 	Host       string `json:"host"`
 	Repository string `json:"repository"`
 
-	Scheme string      `json:"scheme" enum:"bearer,basic,anonymous"`
-	User   string      `json:"user,omitempty"`
-	Secret GrantSecret `json:"secret,omitzero"`
+	Scheme string     `json:"scheme" enum:"bearer,basic,anonymous"`
+	User   string     `json:"user,omitempty"`
+	Secret OpenSecret `json:"secret,omitzero"`
 
 	IssuedAt  *Time `json:"issued_at"`
 	ExpiresAt *Time `json:"expires_at"`
@@ -250,14 +261,14 @@ type RegistryReach struct {
 	Addresses string `json:"addresses,omitempty" doc:"HOST=ADDRESS:PORT, with commas between"`
 }
 
-// GrantSecret shows itself to JSON and to nothing else.
-type GrantSecret struct{ secret.Text }
+// OpenSecret shows itself to JSON and to nothing else.
+type OpenSecret struct{ secret.Text }
 
 // MarshalJSON writes the secret: this is how it reaches the worker.
-func (s GrantSecret) MarshalJSON() ([]byte, error) { return json.Marshal(s.Reveal()) }
+func (s OpenSecret) MarshalJSON() ([]byte, error) { return json.Marshal(s.Reveal()) }
 
 // IsZero leaves an empty secret out.
-func (s GrantSecret) IsZero() bool { return s.IsEmpty() }
+func (s OpenSecret) IsZero() bool { return s.IsEmpty() }
 
 // RegistryRoute is a server's setting of how to reach one registry.
 type RegistryRoute struct {

@@ -26,6 +26,7 @@ const (
 type journal struct {
 	client  *client.Client
 	leaseID string
+	hidden  mask
 
 	mu      sync.Mutex
 	changed *sync.Cond
@@ -42,8 +43,9 @@ type journal struct {
 }
 
 // newJournal starts the sending; close ends it. Nothing is sent after ctx ends.
-func newJournal(ctx context.Context, c *client.Client, leaseID string) *journal {
-	j := &journal{client: c, leaseID: leaseID, done: make(chan struct{})}
+// What hidden stands for is not sent.
+func newJournal(ctx context.Context, c *client.Client, leaseID string, hidden mask) *journal {
+	j := &journal{client: c, leaseID: leaseID, hidden: hidden, done: make(chan struct{})}
 	j.changed = sync.NewCond(&j.mu)
 	go j.send(ctx)
 	context.AfterFunc(ctx, func() { j.fail(context.Cause(ctx)) })
@@ -68,7 +70,7 @@ func (j *journal) add(event wire.Event) {
 		j.heard()
 	}
 	event.Time = wire.NewTime(time.Now())
-	event.Message = execution.CleanText(event.Message)
+	event.Message = execution.CleanText(j.hidden.over(event.Message))
 	j.pending = append(j.pending, event)
 	j.bytes += len(event.Message)
 	j.changed.Broadcast()
@@ -178,7 +180,12 @@ func (w *lineWriter) Write(p []byte) (int, error) {
 
 // cut sends the beginning of a line that is too long as lines of their own.
 func (w *lineWriter) cut() {
-	for len(w.partial) > execution.LineMost {
+	// A secret that the cut would part is hidden before.
+	for len(w.partial) > execution.LineMost+w.journal.hidden.longest {
+		w.partial = append(w.partial[:0], w.journal.hidden.over(string(w.partial))...)
+		if len(w.partial) <= execution.LineMost {
+			return
+		}
 		w.flush(wholeRunes(w.partial, execution.LineMost))
 	}
 }

@@ -53,7 +53,7 @@ func (l *ledger) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 func journalTo(ctx context.Context, t *testing.T, far http.Handler) *journal {
 	t.Helper()
-	return newJournal(ctx, clientOf(t, far), "lease")
+	return newJournal(ctx, clientOf(t, far), "lease", mask{})
 }
 
 func lines(n int) []string {

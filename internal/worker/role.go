@@ -38,7 +38,7 @@ func (w *Worker) withRole(ctx context.Context, grant wire.Grant, ref image.Refer
 		return wire.Grant{}, err
 	}
 	grant.Scheme, grant.User = string(own.Authorization.Scheme()), own.Authorization.User()
-	grant.Secret = wire.GrantSecret{Text: own.Authorization.Secret()}
+	grant.Secret = wire.OpenSecret{Text: own.Authorization.Secret()}
 	grant.ExpiresAt, grant.Narrow = wire.NewTime(own.ExpiresAt), own.Narrow
 	return grant, nil
 }

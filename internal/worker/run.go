@@ -56,7 +56,7 @@ func (w *Worker) execute(running context.Context, lease wire.Lease) {
 		<-holding
 	}()
 
-	r := &run{worker: w, lease: lease, job: lease.Execution, journal: newJournal(held, w.config.Client, lease.ID), lost: held.Done()}
+	r := &run{worker: w, lease: lease, job: lease.Execution, journal: newJournal(held, w.config.Client, lease.ID, newMask(lease.Execution.Secrets)), lost: held.Done()}
 	exit, err := r.runLimited(ctx)
 	result := r.result(exit, err, context.Cause(ctx))
 	if result.Failure != nil {

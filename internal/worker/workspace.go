@@ -119,5 +119,8 @@ func (r *run) environment(ofImage []string) []string {
 	for _, name := range slices.Sorted(maps.Keys(r.job.Environment)) {
 		steps = append(steps, name+"="+r.job.Environment[name])
 	}
+	for _, name := range slices.Sorted(maps.Keys(r.job.Secrets)) {
+		steps = append(steps, name+"="+r.job.Secrets[name].Reveal())
+	}
 	return engine.Environ(ofImage, ours, steps)
 }

@@ -81,14 +81,16 @@ var commits = []sentence{
 		}
 		h.audits(audit.CommitImport, 1, func() {
 			together(8, func(int) {
-				if err := h.CreateCommit(h.ctx, commit, event(audit.CommitImport, "~abc")); err != nil {
+				if _, err := h.CreateCommit(h.ctx, commit, event(audit.CommitImport, "~abc")); err != nil {
 					h.Error(err)
 				}
 			})
 		})
 		again := commit
 		again.Description = "second"
-		h.check(h.CreateCommit(h.ctx, again, event(audit.CommitImport, "~abc")))
+		added, err := h.CreateCommit(h.ctx, again, event(audit.CommitImport, "~abc"))
+		h.check(err)
+		h.same(false, added)
 		got, err := h.CommitByIdentifier(h.ctx, h.vision.ID, "~abc")
 		h.check(err)
 		h.same(commit, got)
@@ -97,9 +99,10 @@ var commits = []sentence{
 		speech := h.project("speech", h.acme)
 		for i := range 4 {
 			project := []string{h.vision.ID, speech.ID}[i/3]
-			h.check(h.CreateCommit(h.ctx, execution.Commit{ProjectID: project, Identifier: fmt.Sprint("~", i), Config: "x"}, event(audit.CommitImport, "")))
+			_, err := h.CreateCommit(h.ctx, execution.Commit{ProjectID: project, Identifier: fmt.Sprint("~", i), Config: "x"}, event(audit.CommitImport, ""))
+			h.check(err)
 		}
-		got, count, err := h.Commits(h.ctx, h.vision.ID, execution.Page{Limit: 2, Offset: 1})
+		got, count, err := h.Commits(h.ctx, h.vision.ID, "", execution.Page{Limit: 2, Offset: 1})
 		h.check(err)
 		h.same(3, count)
 		h.same([]execution.Commit{{ProjectID: h.vision.ID, Identifier: "~1"}, {ProjectID: h.vision.ID, Identifier: "~0"}}, got)

@@ -16,6 +16,7 @@ import (
 	"fairlead.dev/fairlead/internal/execution"
 	"fairlead.dev/fairlead/internal/fault"
 	"fairlead.dev/fairlead/internal/image"
+	"fairlead.dev/fairlead/internal/project"
 	"fairlead.dev/fairlead/internal/registry"
 )
 
@@ -23,6 +24,7 @@ import (
 type Store interface {
 	account.Store
 	registry.Store
+	project.Store
 	execution.Store
 	audit.Store
 	Close() error
@@ -50,6 +52,7 @@ func Exercise(t *testing.T, open Open) {
 		{"leases", leases},
 		{"logs", logs},
 		{"data", data},
+		{"settings", settings},
 		{"audit", trail},
 	} {
 		t.Run(group.name, func(t *testing.T) {
