@@ -46,7 +46,7 @@ func (r *report) lintExpression(n *node) {
 // lint tells what does not make sense in a parameter.
 func (p *Parameter) lint(r *report) {
 	warn := func(key, code, message string) {
-		if at := p.node.get(key); at != nil {
+		if at := p.node.get(key); at.data().Truthy() {
 			r.add(Warning, Lint, at, code, "parameter %s: %s", quote(p.Name), message)
 		}
 	}
@@ -67,20 +67,32 @@ func (p *Parameter) lint(r *report) {
 	p.lintTemplates(r)
 }
 
-// lintDefault tells whether the default is a value of the parameter.
+// lintDefault tells whether the default is a value of the parameter, and of a
+// list each value that is none.
 func (p *Parameter) lintDefault(r *report) {
 	at := p.node.get("default")
-	if at == nil || p.Type == FlagParameter || !at.data().Truthy() {
+	if !at.data().Truthy() {
 		return
 	}
-	if p.Type == StringParameter && at.kind() != Text && at.kind() != List {
-		r.add(Warning, Lint, at, "default", "parameter %s: the default %s is %s, not a string", quote(p.Name), quote(at.source), at.kind()).
-			mend("Put quotes around it.")
-		return
+	items := []*node{at}
+	if at.kind() == List {
+		items = at.items
+		if p.Multiple == Single {
+			r.add(Warning, Lint, at, "default", "parameter %s: the default is a list, and only a single value is allowed", quote(p.Name)).
+				mend("Say with `multiple` how several values are passed.")
+		}
 	}
-	_, problems := p.Check(p.Default)
-	for _, problem := range problems {
-		r.add(Warning, Lint, at, "default", "parameter %s: the default %s", quote(p.Name), brief(problem, longestProblem))
+	choices := p.choices()
+	for _, item := range items[:min(len(items), mostProblems)] {
+		if p.Type == StringParameter && item.kind() != Text {
+			r.add(Warning, Lint, item, "default", "parameter %s: the default %s is %s, not a string", quote(p.Name), quote(item.source), item.kind()).
+				mend("Put quotes around it.")
+			continue
+		}
+		_, problems := p.checkOne(item.data(), choices)
+		for _, problem := range problems {
+			r.add(Warning, Lint, item, "default", "parameter %s: the default %s", quote(p.Name), brief(problem, longestProblem))
+		}
 	}
 }
 

@@ -27,6 +27,9 @@ var lintCases = map[string]struct{ file, want string }{
 	"a template that cannot be filled":    {"- step: {name: s, image: a, command: a, parameters: [{name: p, pass-as: '{valeu}'}]}", "template"},
 	"a default of another type":           {"- step: {name: s, image: a, command: a, parameters: [{name: p, default: 3}]}", "not a string"},
 	"a default that is too large":         {"- step: {name: s, image: a, command: a, parameters: [{name: p, type: integer, max: 2, default: 3}]}", "default"},
+	"a default in a list of others":       {"- step: {name: s, image: a, command: a, parameters: [{name: p, multiple: repeat, default: [a, 2]}]}", `the default "2" is an integer, not a string`},
+	"a list as a single default":          {"- step: {name: s, image: a, command: a, parameters: [{name: p, default: [a]}]}", "Say with `multiple`"},
+	"a flag's default that is no boolean": {"- step: {name: s, image: a, command: a, parameters: [{name: p, type: flag, default: 'on'}]}", "default"},
 	"a parameter twice":                   {"- step: {name: s, image: a, command: a, parameters: [{name: p}, {name: p}]}", "duplicate_parameter"},
 	"a duration without a unit":           {"- step: {name: s, image: a, command: a, time-limit: '5'}", "time-limit"},
 	"a mount without a target":            {"- step: {name: s, image: a, command: a, mounts: [/data]}", "/source:/destination"},
@@ -106,17 +109,20 @@ func TestTheLinterSaysWhatIsWrong(t *testing.T) {
 
 // accepted is what the linter has nothing to say about.
 var accepted = map[string]string{
-	"no items":                        "[]",
-	"an empty command":                "- step: {name: s, image: a, command: []}",
-	"every time limit":                "- step: {name: s, image: a, command: a, time-limit: 0, no-output-timeout: ''}",
-	"a node of another commit":        "- pipeline: {name: p, edges: [[n.output.a, n.input.b]], nodes: [{name: n, type: execution, step: s, commit: main, override: {inputs: [{name: i}]}}]}",
-	"a task type in another spelling": "- step: {name: s, image: a, command: a}\n- task: {name: t, step: s, type: Manual-Search, parameter-sets: [{a: 1}]}",
-	"an edge with a configuration":    "- step: {name: s, image: a, command: a, inputs: [{name: a.b}]}\n- pipeline: {name: p, nodes: [{name: n, type: execution, step: s}], edges: [{source: n.output.*.txt, target: n.input.a.b, configuration: {x: {}}}]}",
-	"approval":                        "- step: {name: s, image: a, command: a}\n- pipeline: {name: p, edges: [], nodes: [{name: n, type: execution, step: s, actions: [{when: [node-starting], then: require-approval, if: a}]}]}",
-	"the old name of a pipeline":      "- blueprint: {name: p, nodes: [], edges: [], reuse-executions: true}",
-	"a default that is false":         "- step: {name: s, image: a, command: a, parameters: [{name: p, default: 0}, {name: q, type: flag, default: true}]}",
-	"an endpoint with all it has":     "- endpoint: {name: ee, image: a, server-command: c, port: 8000, files: [{name: f, path: p}], node-selector: a=b, tolerations: [{key: k}], resources: {ephemeral-storage: {min: 1}}, description: d}",
-	"a byte order mark":               "\ufeff- step: {name: s, image: a, command: a}",
+	"no items":                               "[]",
+	"an empty command":                       "- step: {name: s, image: a, command: []}",
+	"every time limit":                       "- step: {name: s, image: a, command: a, time-limit: 0, no-output-timeout: ''}",
+	"a node of another commit":               "- pipeline: {name: p, edges: [[n.output.a, n.input.b]], nodes: [{name: n, type: execution, step: s, commit: main, override: {inputs: [{name: i}]}}]}",
+	"a task type in another spelling":        "- step: {name: s, image: a, command: a}\n- task: {name: t, step: s, type: Manual-Search, parameter-sets: [{a: 1}]}",
+	"an edge with a configuration":           "- step: {name: s, image: a, command: a, inputs: [{name: a.b}]}\n- pipeline: {name: p, nodes: [{name: n, type: execution, step: s}], edges: [{source: n.output.*.txt, target: n.input.a.b, configuration: {x: {}}}]}",
+	"approval":                               "- step: {name: s, image: a, command: a}\n- pipeline: {name: p, edges: [], nodes: [{name: n, type: execution, step: s, actions: [{when: [node-starting], then: require-approval, if: a}]}]}",
+	"the old name of a pipeline":             "- blueprint: {name: p, nodes: [], edges: [], reuse-executions: true}",
+	"a default that is false":                "- step: {name: s, image: a, command: a, parameters: [{name: p, default: 0}, {name: q, type: flag, default: true}]}",
+	"an endpoint with all it has":            "- endpoint: {name: ee, image: a, server-command: c, port: 8000, files: [{name: f, path: p}], node-selector: a=b, tolerations: [{key: k}], resources: {ephemeral-storage: {min: 1}}, description: d}",
+	"a flag that is said not to be optional": "- step: {name: s, image: a, command: a, parameters: [{name: p, type: flag, optional: false, pass-as: '', pass-true-as: a}]}",
+	"empty ways to pass what is no flag":     "- step: {name: s, image: a, command: a, parameters: [{name: p, pass-true-as: '', pass-false-as: ''}]}",
+	"several defaults":                       "- step: {name: s, image: a, command: a, parameters: [{name: p, multiple: repeat, default: [a, b]}, {name: q, type: float, min: 0.5, multiple: separate, default: [0.5, 2]}]}",
+	"a byte order mark":                      "\ufeff- step: {name: s, image: a, command: a}",
 }
 
 func TestTheLinterIsSilentAboutWhatIsRight(t *testing.T) {

@@ -166,6 +166,9 @@ const (
 // where it takes several. The problems say in a few words each why v is none,
 // at least the first 20 of them; the value is of no use then.
 func (p *Parameter) Check(v Value) (checked Value, problems []string) {
+	if v.IsNull() {
+		return v, []string{"No value supplied"}
+	}
 	items := []Value{v}
 	if v.Kind() == List {
 		items = v.Items()
@@ -174,10 +177,7 @@ func (p *Parameter) Check(v Value) (checked Value, problems []string) {
 		}
 	}
 	converted := make([]Value, 0, len(items))
-	choices := make(map[string]bool, len(p.Choices))
-	for _, choice := range p.Choices {
-		choices[choice.identity()] = true
-	}
+	choices := p.choices()
 	for _, item := range items {
 		if len(problems) >= mostProblems {
 			return v, problems
@@ -192,24 +192,35 @@ func (p *Parameter) Check(v Value) (checked Value, problems []string) {
 	return converted[0], problems
 }
 
-// checkOne is Check for one value; choices has the identities of p.Choices.
-func (p *Parameter) checkOne(v Value, choices map[string]bool) (Value, []string) {
-	if v.IsNull() || v.Kind() == Text && v.text == "" && (p.Type == IntegerParameter || p.Type == FloatParameter) {
-		return v, []string{"No value supplied"}
+// choices are the identities of p.Choices.
+func (p *Parameter) choices() map[string]bool {
+	choices := make(map[string]bool, len(p.Choices))
+	for _, choice := range p.Choices {
+		choices[choice.identity()] = true
 	}
+	return choices
+}
+
+// checkOne is Check for one value. As in Python a value of the wrong type is
+// held against the bounds and the choices too, and a number against the bounds
+// whatever the parameter's type is.
+func (p *Parameter) checkOne(v Value, choices map[string]bool) (Value, []string) {
 	var problems []string
 	converted, ok := p.convert(v)
 	switch {
+	case !ok && v.Kind() == Text && v.text == "":
+		problems = append(problems, "No value supplied")
 	case !ok && p.Type == IntegerParameter:
 		problems = append(problems, v.String()+" is not an integer")
 	case !ok:
 		problems = append(problems, v.String()+" is not a floating-point number")
-	case p.Type == IntegerParameter || p.Type == FloatParameter:
-		if !p.Max.IsNull() && converted.compare(p.Max) == greater {
-			problems = append(problems, fmt.Sprintf("%s is greater than the maximum allowed (%s)", converted, p.Max))
-		}
-		if !p.Min.IsNull() && converted.compare(p.Min) == less {
+	}
+	if converted.isNumber() {
+		if p.Min.isNumber() && converted.compare(p.Min) == less {
 			problems = append(problems, fmt.Sprintf("%s is less than the minimum allowed (%s)", converted, p.Min))
+		}
+		if p.Max.isNumber() && converted.compare(p.Max) == greater {
+			problems = append(problems, fmt.Sprintf("%s is greater than the maximum allowed (%s)", converted, p.Max))
 		}
 	}
 	if len(p.Choices) > 0 && (converted.isNaN() || !choices[converted.identity()]) {

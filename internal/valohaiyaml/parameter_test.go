@@ -187,3 +187,32 @@ func TestOfManyWrongValuesOnlySomeAreTold(t *testing.T) {
 		t.Errorf("%d problems are told, want 20", len(problems))
 	}
 }
+
+func TestAValueIsHeldAgainstTypeBoundsAndChoicesAtOnce(t *testing.T) {
+	for _, c := range []struct {
+		parameter, value string
+		problems         []string
+	}{
+		{"type: integer, choices: [1, 5]", `""`, []string{"No value supplied", " is not among the choices allowed ([1, 5])"}},
+		{"type: integer, max: 2", "5.3", []string{"5.3 is not an integer", "5.3 is greater than the maximum allowed (2)"}},
+		{"type: integer, min: 0.5", "0", []string{"0 is less than the minimum allowed (0.5)"}},
+		{"type: integer, max: 2.0", "3", []string{"3 is greater than the maximum allowed (2.0)"}},
+		{"type: integer, min: 4, max: 2", "3", []string{"3 is less than the minimum allowed (4)", "3 is greater than the maximum allowed (2)"}},
+		{"type: float, max: 10", `"1e1"`, nil},
+		{"type: float, min: 0, max: 1", ".nan", nil},
+		{"type: string, max: 10", "15", []string{"15 is greater than the maximum allowed (10)"}},
+		{"type: string, max: 10", `"15"`, nil},
+		{"type: string, max: many", "15", nil},
+		{"type: integer, choices: [1]", "", []string{"No value supplied"}},
+		{"type: integer, multiple: repeat", "[1, ~]", []string{"None is not an integer"}},
+		{"multiple: repeat", "[a, ~]", nil},
+		{"type: flag", `"on"`, []string{"on is not among the choices allowed ([True, False])"}},
+	} {
+		file, _ := valohaiyaml.Parse("f", []byte("- step: {name: s, image: a, command: b, parameters: [{name: p, "+c.parameter+"}, {name: v, default: "+c.value+"}]}"))
+		p, v := file.Steps[0].Parameters[0], file.Steps[0].Parameters[1]
+		_, problems := p.Check(v.Default)
+		if diff := cmp.Diff(c.problems, problems, cmpopts.EquateEmpty()); diff != "" {
+			t.Errorf("%s for %s (-want +got):\n%s", c.value, c.parameter, diff)
+		}
+	}
+}

@@ -188,6 +188,10 @@ func (v Value) identity() string {
 // isNaN reports whether v is the number that equals none.
 func (v Value) isNaN() bool { return v.kind == Float && math.IsNaN(v.float) }
 
+// isNumber reports whether v is compared as a number, as Python compares its
+// booleans too.
+func (v Value) isNumber() bool { return v.kind == Boolean || v.kind == Integer || v.kind == Float }
+
 // order is how two numbers compare; unordered if one is NaN.
 type order int
 
