@@ -118,7 +118,7 @@ var accepted = map[string]string{
 	"approval":                               "- step: {name: s, image: a, command: a}\n- pipeline: {name: p, edges: [], nodes: [{name: n, type: execution, step: s, actions: [{when: [node-starting], then: require-approval, if: a}]}]}",
 	"the old name of a pipeline":             "- blueprint: {name: p, nodes: [], edges: [], reuse-executions: true}",
 	"a default that is false":                "- step: {name: s, image: a, command: a, parameters: [{name: p, default: 0}, {name: q, type: flag, default: true}]}",
-	"an endpoint with all it has":            "- endpoint: {name: ee, image: a, server-command: c, port: 8000, files: [{name: f, path: p}], node-selector: a=b, tolerations: [{key: k}], resources: {ephemeral-storage: {min: 1}}, description: d}",
+	"an endpoint with all it has":            "- endpoint: {name: ee, image: a, server-command: [c, d], port: 8000.0, files: [{name: f, path: p}], node-selector: a=b, tolerations: [{key: k}], resources: {ephemeral-storage: {min: 1}}, description: d}",
 	"a flag that is said not to be optional": "- step: {name: s, image: a, command: a, parameters: [{name: p, type: flag, optional: false, pass-as: '', pass-true-as: a}]}",
 	"empty ways to pass what is no flag":     "- step: {name: s, image: a, command: a, parameters: [{name: p, pass-true-as: '', pass-false-as: ''}]}",
 	"several defaults":                       "- step: {name: s, image: a, command: a, parameters: [{name: p, multiple: repeat, default: [a, b]}, {name: q, type: float, min: 0.5, multiple: separate, default: [0.5, 2]}]}",
