@@ -259,14 +259,14 @@ func (c *composer) badTag(y *yaml.Node, n *node) {
 }
 
 // mapping fills n with the keys of y. Keys of its own beat those that a merge
-// key `<<` brings in.
+// key `<<` brings in, and of several merge keys the last beats the others.
 func (c *composer) mapping(y *yaml.Node, n *node) {
 	place := make(map[string]int, len(y.Content)/2)
 	var merged []*node
 	for i := 0; i+1 < len(y.Content) && !c.failed; i += 2 {
 		key, value := c.compose(y.Content[i], n), c.compose(y.Content[i+1], n)
 		if isMerge(y.Content[i]) {
-			merged = append(merged, c.mergeSources(value)...)
+			merged = slices.Concat(c.mergeSources(value), merged)
 			continue
 		}
 		if key.kind() == List || key.kind() == Map {

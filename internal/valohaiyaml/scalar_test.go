@@ -45,9 +45,13 @@ func TestMergeKeysBringInWhatAMapHasNot(t *testing.T) {
 	file := parse(t, `- {base: &base {name: s, image: base, command: b}, more: &more {image: more, category: c}}
 - step: {<<: [*base, *more], image: own}
 - step: {<<: *more, name: t, command: b}
+- step: {<<: *base, <<: *more, name: u}
 `)
-	s, other := file.Steps[0], file.Steps[1]
+	s, other, both := file.Steps[0], file.Steps[1], file.Steps[2]
 	if s.Name != "s" || s.Image != "own" || s.Category != "c" || other.Image != "more" {
 		t.Errorf("merged steps: %+v, %+v", s, other)
+	}
+	if both.Name != "u" || both.Image != "more" || both.Commands[0] != "b" {
+		t.Errorf("of two merge keys the last counts: %+v", both)
 	}
 }
