@@ -256,8 +256,8 @@ func (f *filling) token(token string) string {
 	switch {
 	case token == "{parameters}" || token == "{params}":
 		return f.whole
-	case token == "{source-path}" && f.step.SourcePath != "":
-		return Quote(f.step.SourcePath)
+	case token == "{source-path}" && f.step.SourcePath != nil:
+		return Quote(*f.step.SourcePath)
 	case kind == "parameter" && name != "":
 		if part, declared := f.parts[name]; declared {
 			return part

@@ -55,6 +55,60 @@ func TestATemplateThatCannotBeFilledIsRefusedWithWhatCan(t *testing.T) {
 	}
 }
 
+// The wanted lines are what Python's str.format, str.split and shlex.quote make.
+func TestHardValuesComeOutOfACommandAsPythonMakesThem(t *testing.T) {
+	for _, c := range []struct{ step, values, want string }{
+		{`command: "{parameters}", parameters: [{name: p}]`, `{"p": "two words"}`, `'--p=two words'`},
+		{`command: "{parameters}", parameters: [{name: p}]`, `{"p": "it's"}`, `'--p=it'"'"'s'`},
+		{`command: "{parameters}", parameters: [{name: p}]`, `{"p": "a\nb"}`, "'--p=a\nb'"},
+		{`command: "{parameters}", parameters: [{name: p}]`, `{"p": "größe"}`, `'--p=größe'`},
+		{`command: "{parameters}", parameters: [{name: p}]`, `{"p": ""}`, `--p=`},
+		{`command: "{parameters}", parameters: [{name: "größe"}]`, `{"größe": 1}`, `'--größe=1'`},
+		{`command: "{parameters}", parameters: [{name: p, pass-as: "-p {value}"}]`, `{"p": "a b"}`, `-p 'a b'`},
+		{`command: "{parameters}", parameters: [{name: p, pass-as: "-p {value}"}]`, `{"p": ""}`, `-p ''`},
+		{`command: "{parameters}", parameters: [{name: p, pass-as: "-p\t \n{v} \u00a0"}]`, `{"p": "a"}`, `-p a`},
+		{`command: "{parameters}", parameters: [{name: p, pass-as: '"{value}"'}]`, `{"p": "a b"}`, `'"a b"'`},
+		{`command: "{parameters}", parameters: [{name: p, pass-as: "{{{name}}}={value}{v}"}]`, `{"p": "{name}"}`, `'{p}={name}{name}'`},
+		{`command: "{parameters}", parameters: [{name: p, pass-as: "  "}]`, `{"p": "a"}`, ``},
+		{`command: "{parameters}", parameters: [{name: p, pass-as: "only"}]`, `{"p": "a"}`, `only`},
+		{`command: "run '{parameters}'", parameters: [{name: p}]`, `{"p": "a b"}`, `run ''--p=a b''`},
+		{`command: "a {parameter:p} b", parameters: [{name: p, optional: true}]`, `{}`, `a  b`},
+		{`command: "a {parameter:p} b", parameters: [{name: p, default: 0}]`, `{}`, `a --p=0 b`},
+		{`command: "a {parameter:p} b", parameters: [{name: p, default: ''}]`, `{}`, `a --p= b`},
+		{`command: "a {parameter:q} {parameter-value:q} b", parameters: [{name: p}]`, `{}`, `a {parameter:q} {parameter-value:q} b`},
+		{`command: "{parameter-value:p}", parameters: [{name: p, type: float}]`, `{"p": 1e-5}`, `1e-05`},
+		{`command: "{parameter-value:p}", parameters: [{name: p, multiple: repeat, default: [a, 1]}]`, `{}`, `'['"'"'a'"'"', 1]'`},
+		{`command: "{parameter-value:p}", parameters: [{name: p}]`, `{"p": null}`, `None`},
+		{`command: "{parameter-value:a:b} {parameter:a:b}", parameters: [{name: "a:b"}]`, `{"a:b": 1}`, `1 --a:b=1`},
+		{`command: "{{parameters}} {parameters}} { parameters} ${parameters}", parameters: [{name: p}]`, `{"p": 1}`, `{{parameters}} --p=1} { parameters} $--p=1`},
+		{`command: "{parameters}", parameters: [{name: p, multiple: repeat}]`, `{"p": ["a b", "", 1.0]}`, `'--p=a b' --p= --p=1.0`},
+		{`command: "{parameters}", parameters: [{name: p, multiple: repeat, pass-as: "-p {v}"}]`, `{"p": ["a", true]}`, `-p a -p True`},
+		{`command: "{parameters}", parameters: [{name: p, multiple: repeat, default: a}]`, `{"p": []}`, ``},
+		{`command: "{parameters}", parameters: [{name: p, multiple: separate, multiple-separator: " ; "}]`, `{"p": ["a", "b"]}`, `'--p=a ; b'`},
+		{`command: "{parameters}", parameters: [{name: p, multiple: separate, multiple-separator: ""}]`, `{"p": ["a", 3.0]}`, `--p=a,3.0`},
+		{`command: "{parameters}", parameters: [{name: p, multiple: separate, default: one}]`, `{}`, `--p=one`},
+		{`command: "{parameters}", parameters: [{name: p, type: flag, default: true}]`, `{}`, ``},
+		{`command: "{parameters}", parameters: [{name: p, type: flag, pass-as: "-v -v"}]`, `{"p": true}`, `-v -v`},
+		{`command: "{parameters}", parameters: [{name: p, type: flag, pass-as: "--{name}={value}"}]`, `{"p": true}`, `--p=True`},
+		{`command: "{parameters}", parameters: [{name: p, type: flag, pass-true-as: "--on", pass-false-as: "--no-{name} {v}"}]`, `{"p": false}`, `--no-p False`},
+		{`command: "{parameters}", parameters: [{name: p, type: flag, pass-false-as: "--off", pass-as: "--on"}]`, `{"p": true}`, ``},
+		{`command: "{parameters}", parameters: [{name: p, pass-true-as: a, pass-false-as: b}]`, `{"p": "x"}`, `--p=x`},
+		{`command: "{parameters}", parameters: [{name: p, default: 1}, {name: q}, {name: p, default: 2}]`, `{"q": 3}`, `--p=2 --q=3`},
+		{`command: "run {source-path}"`, `{}`, `run {source-path}`},
+		{`command: "run {source-path}", source-path: ""`, `{}`, `run ''`},
+		{`command: "run {source-path}", source-path: "a b.py"`, `{}`, `run 'a b.py'`},
+	} {
+		var values map[string]valohaiyaml.Value
+		if err := json.Unmarshal([]byte(c.values), &values); err != nil {
+			t.Fatal(err)
+		}
+		command, err := parse(t, "- step: {name: s, image: a, "+c.step+"}").Steps[0].Command(values)
+		if err != nil || command.Lines[0] != c.want {
+			t.Errorf("%s with %s\n got %s (%v)\nwant %s", c.step, c.values, command.Lines, err, c.want)
+		}
+	}
+}
+
 func TestAListForASingleValueIsRefused(t *testing.T) {
 	file := parse(t, "- step: {name: s, image: a, command: '{parameters}', parameters: [{name: p}]}")
 	_, err := file.Steps[0].Command(map[string]valohaiyaml.Value{"p": valohaiyaml.ListValue(valohaiyaml.IntValue(1))})

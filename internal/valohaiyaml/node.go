@@ -73,6 +73,14 @@ func (n *node) text() string {
 	return n.value.text
 }
 
+// textOrNil is a string, and nil for anything else.
+func (n *node) textOrNil() *string {
+	if n.kind() != Text {
+		return nil
+	}
+	return &n.value.text
+}
+
 // texts are the strings of a list; a string alone is a list of one.
 func (n *node) texts() []string {
 	if n.kind() == Text {

@@ -47,8 +47,8 @@ type Step struct {
 	// UploadStore is where outputs go: a name or an id.
 	UploadStore string
 
-	// SourcePath fills `{source-path}` in a command.
-	SourcePath string
+	// SourcePath fills `{source-path}` in a command; nil leaves that as it is.
+	SourcePath *string
 
 	node *node
 }
@@ -196,7 +196,7 @@ func stepOf(n *node, r *report) *Step {
 		NoOutputTimeout:           durationOf(n.get("no-output-timeout"), r),
 		StopCondition:             n.get("stop-condition").text(),
 		UploadStore:               n.get("upload-store").text(),
-		SourcePath:                n.get("source-path").text(),
+		SourcePath:                n.get("source-path").textOrNil(),
 		node:                      n,
 	}
 }
@@ -204,13 +204,10 @@ func stepOf(n *node, r *report) *Step {
 func environmentVariablesOf(n *node) []EnvironmentVariable {
 	var variables []EnvironmentVariable
 	for _, item := range n.list() {
-		v := EnvironmentVariable{
+		variables = append(variables, EnvironmentVariable{
 			Name: item.get("name").text(), Description: item.get("description").text(), Optional: item.get("optional").truth(true),
-		}
-		if d := item.get("default"); d.kind() == Text {
-			v.Default = &d.value.text
-		}
-		variables = append(variables, v)
+			Default: item.get("default").textOrNil(),
+		})
 	}
 	return byName(variables, func(v EnvironmentVariable) string { return v.Name }, func(EnvironmentVariable) {})
 }

@@ -69,7 +69,7 @@ func TestAStepHasAllThatItsFileSays(t *testing.T) {
 	if step.TimeLimit.String() != "1h0m0s" || step.NoOutputTimeout.String() != "1m30s" {
 		t.Errorf("limits %v and %v", step.TimeLimit, step.NoOutputTimeout)
 	}
-	got := []string{step.Description, step.Icon, step.Category, step.Environment, step.RuntimeConfigPreset, step.EnvironmentVariableGroups[0], step.Outputs[0].Description, step.CacheVolumes[0], step.StopCondition, step.UploadStore, step.SourcePath}
+	got := []string{step.Description, step.Icon, step.Category, step.Environment, step.RuntimeConfigPreset, step.EnvironmentVariableGroups[0], step.Outputs[0].Description, step.CacheVolumes[0], step.StopCondition, step.UploadStore, *step.SourcePath}
 	want := []string{"d", "https://x.example/i.png", "c", "gpu", "p", "g", "m", "pvc", "a > 1", "store", "src/main.py"}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
