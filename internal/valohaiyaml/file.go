@@ -144,8 +144,14 @@ func (f *File) step(name string) *Step {
 	return nil
 }
 
-func (f *File) hasTask(name string) bool {
-	return slices.ContainsFunc(f.Tasks, func(t *Task) bool { return t.Name == name })
+// task is the task of that name, and nil if there is none.
+func (f *File) task(name string) *Task {
+	for _, t := range f.Tasks {
+		if t.Name == name {
+			return t
+		}
+	}
+	return nil
 }
 
 func (f *File) hasDeployment(name string) bool {

@@ -19,18 +19,20 @@ func (f *File) lint(r *report) {
 
 // lint tells what does not make sense in a step.
 func (s *Step) lint(r *report) {
-	if at := s.node.get("runtime-config-preset"); at != nil && !s.node.has("environment") {
-		r.presetWithoutEnvironment(at)
-	}
+	r.lintPreset(s.node)
 	r.lintExpression(s.node.get("stop-condition"))
 	for _, p := range s.Parameters {
 		p.lint(r)
 	}
 }
 
-func (r *report) presetWithoutEnvironment(at *node) {
-	r.add(Error, Lint, at, "preset_environment", "%s is given without `environment`", place(at)).
-		mend("Say in which `environment` the preset is.")
+// lintPreset tells whether a step or an override has a preset and does not say
+// in which environment.
+func (r *report) lintPreset(n *node) {
+	if at := n.get("runtime-config-preset"); at.text() != "" && n.get("environment").text() == "" {
+		r.add(Error, Lint, at, "preset_environment", "%s is given without `environment`", place(at)).
+			mend("Say in which `environment` the preset is.")
+	}
 }
 
 func (r *report) lintExpression(n *node) {
@@ -112,7 +114,8 @@ func (p *Parameter) lintTemplates(r *report) {
 }
 
 // unknownName tells of a name that nothing in the file has. It is an Error where
-// the format's own linter has one; what that lets pass is a Warning. names gives
+// the format's own linter has one; what that lets pass is a Hint, so that the
+// same files fail here and there, with strict warnings too. names gives
 // those that there are, which are looked at only for a suggestion.
 func (r *report) unknownName(severity Severity, at *node, who, kind, name string, names func() []string) {
 	f := r.add(severity, Lint, at, "unknown_"+kind, "%s: there is no %s %s", who, kind, quote(name))

@@ -39,7 +39,7 @@ var lintCases = map[string]struct{ file, want string }{
 	"an endpoint with a port of root's":   {"- endpoint: {name: ee, image: a, wsgi: b, port: 80}", "at least 1025"},
 	"a task without parameters":           {"- task: {name: t, step: s}", "some_of"},
 	"a task of a step that is not there":  {"- task: {name: t, step: s, parameters: []}", "unknown_step"},
-	"parameter sets in a grid":            {"- step: {name: s, image: a, command: a}\n- task: {name: t, step: s, parameter-sets: []}", "manual_search"},
+	"parameter sets in a grid":            {"- step: {name: s, image: a, command: a}\n- task: {name: t, step: s, parameter-sets: [{a: 1}]}", "manual_search"},
 	"an engine outside of bayesian":       {"- step: {name: s, image: a, command: a}\n- task: {name: t, step: s, parameters: [], engine: e}", "bayesian_tpe"},
 	"a node of no type":                   {"- pipeline: {name: p, nodes: [{name: n}], edges: []}", "needs the key `type`"},
 	"a node of another type":              {"- pipeline: {name: p, nodes: [{name: n, type: exection}], edges: []}", "Did you mean `execution`?"},
@@ -49,6 +49,15 @@ var lintCases = map[string]struct{ file, want string }{
 	"an edge in plural":                   {"- step: {name: s, image: a, command: a}\n- pipeline: {name: p, nodes: [{name: n, type: execution, step: s}], edges: [[n.outputs.a, n.parameter.b]]}", "Did you mean `output`?"},
 	"an edge with one end":                {"- pipeline: {name: p, nodes: [], edges: [[a.output.b]]}", "exactly 2 items"},
 	"an edge that is no path":             {"- pipeline: {name: p, nodes: [], edges: [[a, b]]}", "edge_form"},
+	"an edge that ends at an input":       {"- step: {name: s, image: a, command: a}\n- pipeline: {name: p, nodes: [{name: n, type: execution, step: s}], edges: [[n.output.a, n.input]]}", "edge_form"},
+	"a parameter of a node that is not":   {"- pipeline: {name: p, nodes: [], edges: [], parameters: [{name: x, target: n.parameter.a}]}", "a parameter of the pipeline \"p\": there is no node"},
+	"a parameter that its step has not":   {"- step: {name: s, image: a, command: a, parameters: [{name: rate}]}\n- pipeline: {name: p, nodes: [{name: n, type: execution, step: s}], edges: [], parameters: [{name: x, targets: [n.parameters.rat]}]}", "error: step \"s\": there is no parameter \"rat\". Did you mean \"rate\"?"},
+	"a node whose task has no step":       {"- task: {name: t, step: s, parameters: []}\n- pipeline: {name: p, edges: [], nodes: [{name: n, type: task, task: t}]}", "error: node \"n\" with the task \"t\": there is no step \"s\""},
+	"an override of a task's step":        {"- step: {name: s, image: a, command: a, inputs: [{name: data}]}\n- task: {name: t, step: s, parameters: []}\n- pipeline: {name: p, edges: [], nodes: [{name: n, type: task, task: t, override: {inputs: [{name: dat}]}}]}", "Did you mean \"data\"?"},
+	"a commit that is none":               {"- pipeline: {name: p, edges: [], nodes: [{name: n, type: execution, step: s, commit: ''}]}", "unknown_step"},
+	"an override of an unknown key":       {"- step: {name: s, image: a, command: a}\n- pipeline: {name: p, edges: [], nodes: [{name: n, type: execution, step: s, override: {imagee: a}}]}", "Did you mean `image`?"},
+	"an override of a step's name":        {"- step: {name: s, image: a, command: a}\n- pipeline: {name: p, edges: [], nodes: [{name: n, type: execution, step: s, override: {name: t}}]}", "unknown_key"},
+	"a preset in an empty environment":    {"- step: {name: s, image: a, command: a, environment: '', runtime-config-preset: p}", "preset_environment"},
 	"a parameter that leads nowhere":      {"- pipeline: {name: p, nodes: [], edges: [], parameters: [{name: x}]}", "no_target"},
 	"a parameter with both targets":       {"- pipeline: {name: p, nodes: [], edges: [], parameters: [{name: x, target: a, targets: [b]}]}", "only one"},
 	"a parameter of an input":             {"- pipeline: {name: p, nodes: [], edges: [], parameters: [{name: x, target: n.input.a}]}", "target_form"},
@@ -121,6 +130,12 @@ var accepted = map[string]string{
 	"an endpoint with all it has":            "- endpoint: {name: ee, image: a, server-command: [c, d], port: 8000.0, files: [{name: f, path: p}], node-selector: a=b, tolerations: [{key: k}], resources: {ephemeral-storage: {min: 1}}, description: d}",
 	"a flag that is said not to be optional": "- step: {name: s, image: a, command: a, parameters: [{name: p, type: flag, optional: false, pass-as: '', pass-true-as: a}]}",
 	"empty ways to pass what is no flag":     "- step: {name: s, image: a, command: a, parameters: [{name: p, pass-true-as: '', pass-false-as: ''}]}",
+	"edges from several things":              "- step: {name: s, image: a, command: a, inputs: [{name: labels}]}\n- pipeline: {name: p, nodes: [{name: n, type: execution, step: s}], edges: [['n.input.lab*', n.input.labels]]}",
+	"a parameter's targets in plural":        "- step: {name: s, image: a, command: a, parameters: [{name: a}]}\n- pipeline: {name: p, nodes: [{name: n, type: execution, step: s}], edges: [], parameters: [{name: x, targets: [n.parameters.a]}]}",
+	"a parameter of another commit":          "- pipeline: {name: p, nodes: [{name: n, type: execution, step: s, commit: main}], edges: [], parameters: [{name: x, targets: [n.parameters.a]}]}",
+	"no preset":                              "- step: {name: s, image: a, command: a, runtime-config-preset: ''}",
+	"no parameter sets":                      "- step: {name: s, image: a, command: a}\n- task: {name: t, step: s, parameter-sets: [{}]}",
+	"an action in capitals":                  "- step: {name: s, image: a, command: a}\n- pipeline: {name: p, edges: [], nodes: [{name: n, type: execution, step: s, actions: [{when: Node-Complete, then: noop}]}]}",
 	"several defaults":                       "- step: {name: s, image: a, command: a, parameters: [{name: p, multiple: repeat, default: [a, b]}, {name: q, type: float, min: 0.5, multiple: separate, default: [0.5, 2]}]}",
 	"a byte order mark":                      "\ufeff- step: {name: s, image: a, command: a}",
 }
@@ -129,6 +144,24 @@ func TestTheLinterIsSilentAboutWhatIsRight(t *testing.T) {
 	for name, file := range accepted {
 		if _, findings := valohaiyaml.Parse("f.yaml", []byte(file)); len(findings) > 0 {
 			t.Errorf("%s: %v", name, findings)
+		}
+	}
+}
+
+// What the format's own linter lets pass, and is a mistake all the same, must
+// not make a file fail here, not even with strict warnings.
+func TestWhatTheFormatsOwnLinterLetsPassIsAHintAlone(t *testing.T) {
+	for name, file := range map[string]string{
+		"a task's step":                   "- task: {name: t, step: s, parameters: []}",
+		"an edge's input":                 "- step: {name: s, image: a, command: a}\n- pipeline: {name: p, nodes: [{name: n, type: execution, step: s}], edges: [[n.output.a, n.input.b]]}",
+		"an edge's parameter":             "- step: {name: s, image: a, command: a}\n- pipeline: {name: p, nodes: [{name: n, type: execution, step: s}], edges: [[n.metadata.a, n.parameter.b]]}",
+		"a node's deployment":             "- deployment: {name: prod, defaults: {target: t}}\n- pipeline: {name: p, edges: [], nodes: [{name: n, type: deployment, deployment: prd}]}",
+		"a parameter of a task node":      "- step: {name: s, image: a, command: a}\n- pipeline: {name: p, edges: [], nodes: [{name: n, type: task, step: s}], parameters: [{name: x, target: n.parameter.a}]}",
+		"a parameter that is there twice": "- step: {name: s, image: a, command: a, parameters: [{name: p}, {name: p}]}",
+	} {
+		_, findings := valohaiyaml.Parse("f.yaml", []byte(file))
+		if len(findings) != 1 || findings[0].Severity != valohaiyaml.Hint {
+			t.Errorf("%s: %v, want one hint", name, findings)
 		}
 	}
 }

@@ -37,6 +37,9 @@ type edge struct{ source, target edgeEnd }
 type edgeEnd struct {
 	node, kind, key string
 	at              *node
+
+	// whole says whether it has all three parts; the key may be empty.
+	whole bool
 }
 
 // The types of an edge's end. Some files in use have them in plural, which
@@ -139,8 +142,9 @@ func pipelineOf(n *node) *Pipeline {
 // edgeEndOf splits an end at its first two dots: a key may hold more.
 func edgeEndOf(n *node) edgeEnd {
 	parts := strings.SplitN(n.text(), ".", 3)
+	whole := len(parts) == 3
 	parts = append(parts, "", "")
-	return edgeEnd{node: parts[0], kind: parts[1], key: parts[2], at: n}
+	return edgeEnd{node: parts[0], kind: parts[1], key: parts[2], at: n, whole: whole}
 }
 
 // find is the node of that name, and nil if there is none.
@@ -177,29 +181,51 @@ func (p *Pipeline) lint(f *File, r *report) {
 	}
 }
 
+// elsewhere reports whether the node takes its step from another commit, which
+// may have what this one has not.
+func (n *PipelineNode) elsewhere() bool { return n.node.get("commit").text() != "" }
+
+// base is the step that the node runs, also by way of a task; nil if this file
+// does not have it.
+func (n *PipelineNode) base(f *File) *Step {
+	if n.elsewhere() {
+		return nil
+	}
+	if t := f.task(n.Task); t != nil {
+		return f.step(t.Step)
+	}
+	return f.step(n.Step)
+}
+
 func (n *PipelineNode) lint(f *File, r *report) {
-	who := "node " + quote(n.Name)
-	if !n.node.has("commit") { // another commit may have what this one has not
-		if at := n.node.get("step"); at.kind() == Text && f.step(n.Step) == nil {
-			r.unknownName(Error, at, who, "step", n.Step, f.stepNames)
-		}
-		if at := n.node.get("task"); at.kind() == Text && !f.hasTask(n.Task) {
-			r.unknownName(Error, at, who, "task", n.Task, f.taskNames)
-		}
-		if at := n.node.get("deployment"); at.kind() == Text && len(f.Deployments) > 0 && !f.hasDeployment(n.Deployment) {
-			r.unknownName(Warning, at, who, "deployment", n.Deployment, f.deploymentNames)
-		}
-		if s := f.step(n.Step); s != nil {
-			n.lintOverride(s, r)
-		}
+	if !n.elsewhere() {
+		n.lintReferences(f, r)
 	}
-	override := n.node.get("override")
-	if at := override.get("runtime-config-preset"); at != nil && !override.has("environment") {
-		r.presetWithoutEnvironment(at)
+	if s := n.base(f); s != nil {
+		n.lintOverride(s, r)
 	}
+	r.lintPreset(n.node.get("override"))
 	for _, action := range n.node.get("actions").list() {
-		lintWords(r, action.get("when"), actionTimes)
-		lintWords(r, action.get("then"), actionWords)
+		lintWords(r, action.get("when"), strings.ToLower, actionTimes)
+		lintWords(r, action.get("then"), strings.Clone, actionWords)
+	}
+}
+
+// lintReferences tells whether the file has what the node runs.
+func (n *PipelineNode) lintReferences(f *File, r *report) {
+	who := "node " + quote(n.Name)
+	if at := n.node.get("step"); at.kind() == Text && f.step(n.Step) == nil {
+		r.unknownName(Error, at, who, "step", n.Step, f.stepNames)
+	}
+	if at := n.node.get("task"); at.kind() == Text {
+		if t := f.task(n.Task); t == nil {
+			r.unknownName(Error, at, who, "task", n.Task, f.taskNames)
+		} else if f.step(t.Step) == nil {
+			r.unknownName(Error, at, who+" with the task "+quote(t.Name), "step", t.Step, f.stepNames)
+		}
+	}
+	if at := n.node.get("deployment"); at.kind() == Text && len(f.Deployments) > 0 && !f.hasDeployment(n.Deployment) {
+		r.unknownName(Hint, at, who, "deployment", n.Deployment, f.deploymentNames)
 	}
 }
 
@@ -218,9 +244,11 @@ func (n *PipelineNode) lintOverride(s *Step, r *report) {
 	}
 }
 
-func lintWords(r *report, n *node, words []string) {
+// lintWords tells of words that are none of the usual ones, as the format spells
+// them.
+func lintWords(r *report, n *node, spelt func(string) string, words []string) {
 	for _, word := range n.texts() {
-		if !slices.Contains(words, word) {
+		if !slices.Contains(words, spelt(word)) {
 			r.add(Warning, Lint, n, "unknown_action", "%s has %s, which is none of the usual words %s", place(n), quote(word), backticked(words))
 		}
 	}
@@ -228,7 +256,7 @@ func lintWords(r *report, n *node, words []string) {
 
 // lintEnd tells whether there is what an edge begins or ends at.
 func (p *Pipeline) lintEnd(f *File, end edgeEnd, r *report) {
-	if end.kind == "" {
+	if !end.whole {
 		r.add(Error, Lint, end.at, "edge_form", "%s is no end of an edge", quote(end.at.text())).mend("Write it as NODE.TYPE.KEY, such as train.output.*.")
 		return
 	}
@@ -244,16 +272,15 @@ func (p *Pipeline) lintEnd(f *File, end edgeEnd, r *report) {
 			w.mend("Use %s.", backticked(edgeTypes))
 		}
 	}
-	if n == nil || n.node.has("commit") {
+	if n == nil || strings.ContainsAny(end.key, "*?[") { // of several things
 		return
 	}
-	s := f.step(n.Step)
-	switch {
+	switch s := n.base(f); {
 	case s == nil || end.key == "":
 	case end.kind == "input" && !s.hasInput(end.key):
-		r.unknownName(Warning, end.at, "step "+quote(s.Name), "input", end.key, s.inputNames)
+		r.unknownName(Hint, end.at, "step "+quote(s.Name), "input", end.key, s.inputNames)
 	case end.kind == "parameter" && s.Parameter(end.key) == nil:
-		r.unknownName(Warning, end.at, "step "+quote(s.Name), "parameter", end.key, s.parameterNames)
+		r.unknownName(Hint, end.at, "step "+quote(s.Name), "parameter", end.key, s.parameterNames)
 	}
 }
 
@@ -269,11 +296,28 @@ func (p *Pipeline) lintParameter(f *File, parameter *node, r *report) {
 			mend("Give it `targets`, such as train.parameter.epochs.")
 	}
 	for _, at := range targets {
-		end := edgeEndOf(at)
-		if end.kind != "parameter" || end.key == "" {
-			r.add(Error, Lint, at, "target_form", "%s is no parameter of a node", quote(at.text())).mend("Write it as NODE.parameter.NAME.")
-			continue
-		}
-		p.lintEnd(f, end, r)
+		p.lintTarget(f, edgeEndOf(at), r)
+	}
+}
+
+// lintTarget tells whether there is the node's parameter that a pipeline's
+// parameter leads to. Files write the type in plural too, and the format's own
+// linter lets that pass here, unlike in an edge.
+func (p *Pipeline) lintTarget(f *File, end edgeEnd, r *report) {
+	if !strings.HasPrefix(end.kind, "parameter") || end.key == "" {
+		r.add(Error, Lint, end.at, "target_form", "%s is no parameter of a node", quote(end.at.text())).mend("Write it as NODE.parameter.NAME.")
+		return
+	}
+	n := p.find(end.node)
+	if n == nil {
+		r.unknownName(Error, end.at, "a parameter of the pipeline "+quote(p.Name), "node", end.node, p.nodeNames)
+		return
+	}
+	severity := Error
+	if n.Type == "task" { // where the format's own linter does not look
+		severity = Hint
+	}
+	if s := n.base(f); s != nil && s.Parameter(end.key) == nil {
+		r.unknownName(severity, end.at, "step "+quote(s.Name), "parameter", end.key, s.parameterNames)
 	}
 }

@@ -1,5 +1,7 @@
 package valohaiyaml
 
+import "slices"
+
 // Task runs a step many times with other parameter values. It is read and
 // checked; running it is not this package's.
 type Task struct {
@@ -67,7 +69,7 @@ func taskOf(n *node) *Task {
 // lint tells what does not make sense in a task.
 func (t *Task) lint(f *File, r *report) {
 	if t.node.get("step").kind() == Text && f.step(t.Step) == nil {
-		r.unknownName(Warning, t.node.get("step"), "task "+quote(t.Name), "step", t.Step, f.stepNames)
+		r.unknownName(Hint, t.node.get("step"), "task "+quote(t.Name), "step", t.Step, f.stepNames)
 	}
 	r.lintExpression(t.node.get("stop-condition"))
 	only := func(key, taskType string) {
@@ -75,7 +77,9 @@ func (t *Task) lint(f *File, r *report) {
 			r.add(Warning, Lint, n, "task_type", "%s has a meaning in a task of type `%s` alone, and this is `%s`", place(n), taskType, printable(t.Type))
 		}
 	}
-	only("parameter-sets", manualTask)
+	if slices.ContainsFunc(t.node.get("parameter-sets").list(), func(set *node) bool { return len(set.entries) > 0 }) {
+		only("parameter-sets", manualTask)
+	}
 	for _, key := range []string{"engine", "optimization-target-metric", "optimization-target-value"} {
 		only(key, bayesianTask)
 	}
