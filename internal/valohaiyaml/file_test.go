@@ -3,11 +3,13 @@ package valohaiyaml_test
 import (
 	"bufio"
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 	"unicode"
 
 	"github.com/google/go-cmp/cmp"
@@ -21,6 +23,8 @@ type expectation struct {
 	File     string
 	Errors   []string
 	Warnings []string
+	Hints    []string
+	Unparsed string `json:"parse_error"`
 	Counts   struct{ Steps, Tasks, Pipelines, Endpoints, Deployments int }
 	Steps    []struct {
 		Name            string
@@ -31,7 +35,14 @@ type expectation struct {
 		FlagsAllFalse   []string `json:"flags_all_false"`
 		TimeLimit       *float64 `json:"time_limit_s"`
 		NoOutputTimeout *float64 `json:"no_output_timeout_s"`
+		Parameters      []expectedParameter
 	}
+}
+
+type expectedParameter struct {
+	Name, Type, Multiple string
+	Optional             bool
+	Default              valohaiyaml.Value
 }
 
 func readFile(t testing.TB, name string) []byte {
@@ -61,12 +72,15 @@ func TestEveryExampleIsReadAsTheFormatsOwnReaderReadsIt(t *testing.T) {
 			if got := findings.Count(valohaiyaml.Warning); got != len(want.Warnings) {
 				t.Errorf("%d warnings, want %d\n%v\n%v", got, len(want.Warnings), findings, want.Warnings)
 			}
+			if len(want.Hints) > findings.Count(valohaiyaml.Hint) {
+				t.Errorf("nothing hints at %v\n%v", want.Hints, findings)
+			}
 			for _, f := range findings {
 				if f.Line < 1 || f.Column < 1 || f.File != want.File || f.Message == "" {
 					t.Errorf("a finding without its place: %+v", f)
 				}
 			}
-			if file == nil || len(want.Errors) > 0 {
+			if want.Unparsed != "" {
 				return
 			}
 			got := []int{len(file.Steps), len(file.Tasks), len(file.Pipelines), len(file.Endpoints), len(file.Deployments)}
@@ -92,11 +106,38 @@ func TestEveryExampleIsReadAsTheFormatsOwnReaderReadsIt(t *testing.T) {
 					}
 					command(t, s, values, wantLines, "")
 				}
-				if (step.TimeLimit == nil) != (s.TimeLimit == nil) || s.TimeLimit != nil && s.TimeLimit.Seconds() != *step.TimeLimit {
-					t.Errorf("time limit %v, want %v", s.TimeLimit, step.TimeLimit)
+				if s.Image != step.Image {
+					t.Errorf("image %s, want %s", s.Image, step.Image)
 				}
+				if diff := cmp.Diff([]*float64{step.TimeLimit, step.NoOutputTimeout}, []*float64{inSeconds(s.TimeLimit), inSeconds(s.NoOutputTimeout)}); diff != "" {
+					t.Errorf("limits (-want +got):\n%s", diff)
+				}
+				parameters(t, s, step.Parameters)
 			}
 		})
+	}
+}
+
+func inSeconds(d *time.Duration) *float64 {
+	if d == nil {
+		return nil
+	}
+	seconds := d.Seconds()
+	return &seconds
+}
+
+// parameters are compared as they print: a date is no value of JSON.
+func parameters(t *testing.T, s *valohaiyaml.Step, want []expectedParameter) {
+	t.Helper()
+	if len(s.Parameters) != len(want) {
+		t.Errorf("%d parameters of %s, want %d", len(s.Parameters), s.Name, len(want))
+		return
+	}
+	for i, p := range s.Parameters {
+		got := expectedParameter{p.Name, string(p.Type), string(p.Multiple), p.Optional, p.Default}
+		if fmt.Sprint(got) != fmt.Sprint(want[i]) {
+			t.Errorf("parameter %v, want %v", got, want[i])
+		}
 	}
 }
 
