@@ -11,7 +11,7 @@ import (
 // files; what one value says of another, such as the name of a step, only Parse
 // tells.
 func JSONSchema() json.RawMessage {
-	var items []any
+	items := make(map[string]any)
 	for _, item := range []struct {
 		key string
 		of  *rule
@@ -23,15 +23,13 @@ func JSONSchema() json.RawMessage {
 		{"blueprint", pipelineRule},
 		{"deployment", deploymentRule},
 	} {
-		items = append(items, map[string]any{
-			"type": "object", "required": []string{item.key}, "properties": map[string]any{item.key: item.of.jsonSchema()},
-		})
+		items[item.key] = item.of.jsonSchema()
 	}
 	text, err := json.Marshal(map[string]any{
 		"$schema": "https://json-schema.org/draft/2020-12/schema",
 		"title":   "valohai.yaml",
 		"type":    "array",
-		"items":   map[string]any{"type": "object", "anyOf": items},
+		"items":   map[string]any{"type": "object", "properties": items}, // others are no error
 	})
 	if err != nil {
 		panic(err) // texts and numbers alone
@@ -93,7 +91,9 @@ func (ru *rule) jsonTexts(schema map[string]any) {
 	switch {
 	case ru.words != nil && ru.anyCase:
 		schema["examples"] = ru.words
-	case ru.words != nil && slices.Equal(ru.kinds, []Kind{Text}):
+	case ru.words != nil && slices.Contains(ru.kinds, Boolean):
+		schema["enum"] = append([]any{true, false}, anys(ru.words)...)
+	case ru.words != nil:
 		schema["enum"] = ru.words
 	}
 	if ru.pattern != nil {
@@ -102,6 +102,14 @@ func (ru *rule) jsonTexts(schema map[string]any) {
 	if ru.most > 0 {
 		schema["maxLength"] = ru.most
 	}
+}
+
+func anys(words []string) []any {
+	all := make([]any, len(words))
+	for i, word := range words {
+		all[i] = word
+	}
+	return all
 }
 
 func set(schema map[string]any, key string, texts []string) {

@@ -11,7 +11,9 @@ import (
 	"fairlead.dev/fairlead/internal/valohaiyaml"
 )
 
-func TestTheJSONSchemaTakesWhatTheReaderTakesAndNothingElse(t *testing.T) {
+// compiledSchema is the format's JSON Schema, ready to be asked.
+func compiledSchema(t *testing.T) *jsonschema.Schema {
+	t.Helper()
 	var document any
 	if err := json.Unmarshal(valohaiyaml.JSONSchema(), &document); err != nil {
 		t.Fatal(err)
@@ -24,6 +26,11 @@ func TestTheJSONSchemaTakesWhatTheReaderTakesAndNothingElse(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return schema
+}
+
+func TestTheJSONSchemaTakesWhatTheReaderTakesAndNothingElse(t *testing.T) {
+	schema := compiledSchema(t)
 	looked := 0
 	for _, sort := range []string{"accepted", "warned", "refused"} {
 		files, err := filepath.Glob(filepath.Join("testdata", sort, "*.yaml"))

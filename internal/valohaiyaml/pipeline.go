@@ -62,13 +62,13 @@ var (
 	actionRule = mapOf(need("when", "then"), map[string]*rule{"when": textOrList, "then": textOrList, "if": textOrList})
 
 	executionNodeRule = mapOf(need("name", "type", "step"), map[string]*rule{
-		"name": text, "type": text, "step": text, "override": overrideRule, "commit": text, "actions": listOf(actionRule),
+		"name": text, "type": oneWord("execution"), "step": text, "override": overrideRule, "commit": text, "actions": listOf(actionRule),
 		"edge-merge-mode": oneWord("replace", "append"), "on-error": oneWord("stop-all", "stop-next", "continue", "retry"),
 	})
 
 	taskNodeRule = func() *rule {
 		ru := mapOf(need("name", "type"), map[string]*rule{
-			"name": text, "type": text, "step": text, "task": text, "override": overrideRule, "commit": text, "actions": listOf(actionRule),
+			"name": text, "type": oneWord("task"), "step": text, "task": text, "override": overrideRule, "commit": text, "actions": listOf(actionRule),
 			"edge-merge-mode": oneWord("replace", "append"), "on-error": oneWord("stop-all", "stop-next", "continue", "retry"),
 		})
 		ru.oneOf = []string{"step", "task"}
@@ -76,7 +76,7 @@ var (
 	}()
 
 	deploymentNodeRule = mapOf(need("name", "type", "deployment"), map[string]*rule{
-		"name": text, "type": text, "deployment": text, "endpoints": listOf(anything), "aliases": texts, "actions": listOf(actionRule),
+		"name": text, "type": oneWord("deployment"), "deployment": text, "endpoints": listOf(anything), "aliases": texts, "actions": listOf(actionRule),
 		"on-error": oneWord("stop-all", "stop-next", "continue"),
 	})
 
