@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -32,8 +33,10 @@ func dryRun(c *cobra.Command, step *valohaiyaml.Step, values map[string]valohaiy
 	if asJSON {
 		return printJSON(c.OutOrStdout(), dryCommand{Command: command.Lines, Script: command.Script})
 	}
-	for _, line := range command.Lines {
-		say(c.OutOrStdout(), "%s\n", harmless(line))
+	for _, command := range command.Lines {
+		for line := range strings.SplitSeq(command, "\n") {
+			say(c.OutOrStdout(), "%s\n", harmless(line))
+		}
 	}
 	return nil
 }
