@@ -78,8 +78,14 @@ func explainAll(c *cobra.Command, api *client.Client, project string, images []l
 	if err != nil {
 		return err
 	}
+	known := make(map[string]string) // by the images' names: steps share theirs
 	for i := range images {
-		explained, err := api.Explain(c.Context(), found.ID, images[i].Image)
+		name := images[i].Image
+		if credential, is := known[name]; is {
+			images[i].Credential = credential
+			continue
+		}
+		explained, err := api.Explain(c.Context(), found.ID, name)
 		switch {
 		case err == nil:
 			images[i].Credential = served(explained)
@@ -88,6 +94,7 @@ func explainAll(c *cobra.Command, api *client.Client, project string, images []l
 		default:
 			return err
 		}
+		known[name] = images[i].Credential
 	}
 	return nil
 }
