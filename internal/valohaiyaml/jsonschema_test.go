@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"regexp"
+	"strings"
 	"testing"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
@@ -63,4 +65,25 @@ func TestTheJSONSchemaTakesWhatTheReaderTakesAndNothingElse(t *testing.T) {
 	if looked < 20 {
 		t.Errorf("%d files were looked at", looked)
 	}
+}
+
+func TestEveryKeyOfTheFormatStandsInThePageForValohaisUsers(t *testing.T) {
+	page, err := os.ReadFile("../../docs/from-valohai.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var schema any
+	if err := json.Unmarshal(valohaiyaml.JSONSchema(), &schema); err != nil {
+		t.Fatal(err)
+	}
+	eachPlace(schema, "", func(any) {}, func(path string, _ func(any)) {
+		parts := strings.Split(path, ".")
+		if len(parts) < 3 || parts[len(parts)-2] != "properties" {
+			return
+		}
+		key := parts[len(parts)-1]
+		if !regexp.MustCompile("[`.]" + key + "`").Match(page) {
+			t.Errorf("docs/from-valohai.md does not name the key %s", key)
+		}
+	})
 }
