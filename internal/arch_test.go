@@ -91,8 +91,9 @@ var plan = []room{
 	{"grant", sum(words, "oci", "diagnosis"), nil, "trading a secret for a grant needs words and the protocol; it knows no accounts and no database"},
 	{"vault", words, nil, "sealing knows words, never nouns: rows are its caller's"},
 	{"pull", sum(words, "oci", "diagnosis"), nil, "pulling needs words and the protocol, never nouns"},
-	{"depot", words, nil, "keeping files under keys knows words, never nouns"},
-	{"inputs", words, nil, "downloading files knows words, never nouns"},
+	{"depot", sum(words, "depot/bucket"), nil, "keeping files under keys knows words, never nouns"},
+	{"depot/bucket", none, nil, "a cloud's bucket and its answers are the same for who keeps files there and who downloads them; its words are the clouds'"},
+	{"inputs", sum(words, "depot/bucket"), nil, "downloading files knows words, never nouns"},
 	{"gitfetch", []string{"fault", "secret", "source"}, nil, "fetching code needs words and what a package of code is; it knows no projects and no database"},
 	{"gitfetch/gittest", none, none, "a git host for tests is git itself, behind the standard library's server"},
 	{"engine", words, none, "what it means to run a container is said in words and values"},
@@ -164,6 +165,7 @@ var plan = []room{
 
 	// What tests stand on.
 	{"grant/granttest", sum(words, "oci"), nil, "honest registries for tests and the demo know none of what they are to test but the protocol"},
+	{"depot/depottest", none, nil, "what stands for the clouds' stores in tests knows none of what it is to test"},
 	{"engine/enginetest", sum(words, "engine", "demoimage"), nil, "the suite knows the engine's interface and makes its images itself"},
 	{"store/storetest", sum(words, nouns...), nil, "the suite knows the interfaces, not the store"},
 
@@ -195,7 +197,11 @@ var only = []struct {
 	{"github.com/containerd/containerd", []string{"pull", "oci"}},
 	{"github.com/containerd/go-runc", []string{"engine/runc"}},
 	{"github.com/distribution/distribution", []string{"grant/granttest"}},
-	{"net/http", []string{"oci", "diagnosis", "grant", "pull", "inputs", "gitfetch", "api", "client", "app", "demo", "grant/granttest", "gitfetch/gittest", "bench"}},
+	{"github.com/johannesboyne/gofakes3", []string{"depot/depottest"}},
+	{"net/http", []string{
+		"oci", "diagnosis", "grant", "pull", "depot/bucket", "depot/depottest", "inputs", "gitfetch", "api", "client", "app", "demo",
+		"grant/granttest", "gitfetch/gittest", "bench",
+	}},
 	{"github.com/go-git", []string{"gitfetch"}},
 }
 
@@ -208,7 +214,7 @@ var unreachable = []struct {
 	{"worker", []string{"store", "vault", "broker", "grant", "registry", "dispatch", "api", "app"}, "a worker holds no keys and no database"},
 	{"client", nouns, "the client can be lent alone"},
 	{"grant", nouns, "grant can be read, tested and lent alone"},
-	{"cmd/fairlead", []string{"engine/enginetest", "store/storetest"}, "the product holds no tests"},
+	{"cmd/fairlead", []string{"depot/depottest", "engine/enginetest", "store/storetest"}, "the product holds no tests"},
 }
 
 // lent are what a room takes of another that it may use for its words alone.
