@@ -198,6 +198,7 @@ var only = []struct {
 	{"github.com/containerd/go-runc", []string{"engine/runc"}},
 	{"github.com/distribution/distribution", []string{"grant/granttest"}},
 	{"github.com/johannesboyne/gofakes3", []string{"depot/depottest"}},
+	{"gocloud.dev", []string{"depot", "depot/bucket"}},
 	{"net/http", []string{
 		"oci", "diagnosis", "grant", "pull", "depot/bucket", "depot/depottest", "inputs", "gitfetch", "api", "client", "app", "demo",
 		"grant/granttest", "gitfetch/gittest", "bench",

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"net/url"
 	"os"
 	"sync"
@@ -79,7 +80,8 @@ func openS3(ctx context.Context, u *url.URL) (*blob.Bucket, error) {
 const googleAttempts = 5
 
 func openGoogle(ctx context.Context, u *url.URL) (*blob.Bucket, error) {
-	opener := gcsblob.URLOpener{Client: gcp.NewAnonymousHTTPClient(gcp.DefaultTransport())}
+	transport := asKept{gcp.DefaultTransport()}
+	opener := gcsblob.URLOpener{Client: gcp.NewAnonymousHTTPClient(transport)}
 	emulated := os.Getenv("STORAGE_EMULATOR_HOST") != "" || os.Getenv("STORAGE_EMULATOR_HOST_GRPC") != ""
 	if emulated {
 		opener.TokenSource = oauth2.StaticTokenSource(new(oauth2.Token)) // which gRPC wants to have
@@ -89,7 +91,7 @@ func openGoogle(ctx context.Context, u *url.URL) (*blob.Bucket, error) {
 		if err != nil {
 			return nil, err
 		}
-		if opener.Client, err = gcp.NewHTTPClient(gcp.DefaultTransport(), tokens); err != nil {
+		if opener.Client, err = gcp.NewHTTPClient(transport, tokens); err != nil {
 			return nil, err
 		}
 		opener.TokenSource = tokens
@@ -107,6 +109,21 @@ func openGoogle(ctx context.Context, u *url.URL) (*blob.Bucket, error) {
 		client.SetRetry(storage.WithPolicy(storage.RetryAlways), storage.WithMaxAttempts(googleAttempts))
 	}
 	return blobs, nil
+}
+
+// asKept hides from Google's library that a file was put there with the encoding
+// gzip. Its bytes come as they are kept, since they are asked for so; but the
+// library takes them for unpacked, and when it goes on after a connection broke
+// it leaves out as many bytes again as came before.
+type asKept struct{ http.RoundTripper }
+
+func (a asKept) RoundTrip(r *http.Request) (*http.Response, error) {
+	response, err := a.RoundTripper.RoundTrip(r)
+	if err == nil && r.Header.Get("Accept-Encoding") == "gzip" && response.Header.Get("Content-Encoding") == "gzip" {
+		response.Header.Del("Content-Encoding")
+		response.Header.Del("X-Goog-Stored-Content-Encoding")
+	}
+	return response, err
 }
 
 // errGoogleLogin is of a login that could not even be read.

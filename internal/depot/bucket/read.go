@@ -161,18 +161,23 @@ func (r *Reader) Read(p []byte) (int, error) {
 }
 
 func (r *Reader) read(p []byte) (int, error) {
+	var n int
+	var err error
 	if r.body == nil {
-		if err := r.open(); err != nil {
-			if Explain(err).Trouble == Missing { // a moment ago it was there
-				err = errors.Join(errChanged, err)
-			}
-			return 0, err
-		}
+		err = r.open()
 	}
-	n, err := r.body.Read(p)
-	if err != nil && !errors.Is(err, io.EOF) && r.version != (Version{}) {
+	if err == nil {
+		n, err = r.body.Read(p)
+	}
+	if err == nil || errors.Is(err, io.EOF) {
+		return n, err
+	}
+	if r.body != nil && r.version != (Version{}) {
 		_ = r.body.Close() // it is broken
 		r.body = nil
+	}
+	if Explain(err).Trouble == Missing { // a moment ago it was there
+		err = errors.Join(errChanged, err)
 	}
 	return n, err
 }

@@ -42,6 +42,7 @@ type Cloud struct {
 	drop   int // of the next writes, whose connection is closed
 	asked  int
 	closed map[string]bool // rights that the login does not have: read, write
+	public bool
 }
 
 // shelf is what holds a bucket's files.
@@ -127,6 +128,20 @@ func (c *Cloud) Forbid(right string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.closed[right] = true
+}
+
+// Publish lets everybody read the bucket's files, in S3 and at Google.
+func (c *Cloud) Publish() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.public = true
+}
+
+// gives reports whether a request needs no login.
+func (c *Cloud) gives(r *http.Request) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.public && r.Header.Get("Authorization") == "" && (r.Method == http.MethodGet || r.Method == http.MethodHead)
 }
 
 // forbids reports whether the login lacks the right for a request.
