@@ -77,6 +77,7 @@ func newAzure(t *testing.T) *azure {
 	t.Setenv("AZURE_STORAGE_KEY", azureKey)
 	a := &azure{objects: newObjects()}
 	a.Cloud = &Cloud{
+		Part: 8 << 20,
 		Name: "Azure Blob Storage", store: a.objects, closed: make(map[string]bool), Secrets: []string{azureKey, azureSignature, url.QueryEscape(azureSignature), "MAC signature"},
 		Depot: "azblob://" + azureContainer, Elsewhere: "azblob://missing",
 		input:   func(key string) string { return "azure://" + azureAccount + "/" + azureContainer + "/" + key },

@@ -28,6 +28,9 @@ type Cloud struct {
 	// that has to be mended.
 	Spoil map[string]func(t *testing.T)
 
+	// Part is how many bytes at most the cloud's library sends at once.
+	Part int
+
 	input   func(key string) string
 	store   shelf
 	isRead  func(*http.Request) bool // asks for the bytes of a file

@@ -103,6 +103,7 @@ func GoogleEmulator(t *testing.T) *Cloud {
 func newGoogle() *googleCloud {
 	g := &googleCloud{objects: newObjects(), key: googleKey(), token: "ya29." + rand.Text()}
 	g.Cloud = &Cloud{
+		Part: 16 << 20,
 		Name: "Google Cloud Storage", store: g.objects, closed: make(map[string]bool), Secrets: []string{g.token, "PRIVATE KEY", "s3cret"},
 		Depot: "gs://" + googleBucket, Elsewhere: "gs://acme-missing",
 		input: func(key string) string { return "gs://" + googleBucket + "/" + key },

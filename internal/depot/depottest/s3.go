@@ -76,6 +76,7 @@ func newAmazon(t *testing.T) *amazon {
 	}
 	a.inside = gofakes3.New(a.backend, gofakes3.WithIntegrityCheck(true)).Server()
 	a.Cloud = &Cloud{
+		Part: 8 << 20,
 		Name: "S3", store: a, closed: make(map[string]bool), Secrets: []string{amazonSecret, amazonToken},
 		Depot: "s3://" + amazonBucket + "?region=" + amazonRegion, Elsewhere: "s3://acme-missing?region=" + amazonRegion,
 		input:  func(key string) string { return "s3://" + amazonBucket + "/" + key + "?region=" + amazonRegion },
