@@ -22,6 +22,7 @@ import (
 // Store is what dispatch keeps; execution.Store is one.
 type Store interface {
 	execution.LeaseStore
+	execution.MetadataStore
 	AppendLog(ctx context.Context, leaseID string, batch int64, lines []execution.Line, metadata ...execution.Metadatum) error
 }
 
@@ -48,6 +49,7 @@ type Config struct {
 type Service struct {
 	config   Config
 	holdings holdings
+	told     told
 }
 
 // New wires a service.
@@ -164,7 +166,11 @@ func (s *Service) Append(ctx context.Context, actor account.Actor, leaseID strin
 	if err := clean(lines); err != nil {
 		return err
 	}
-	if err := s.config.Store.AppendLog(ctx, leaseID, batch, lines, execution.MetadataOf(lines)...); err != nil {
+	metadata := execution.MetadataOf(lines)
+	if err := s.config.Store.AppendLog(ctx, leaseID, batch, lines, metadata...); err != nil {
+		return lost(err, leaseID)
+	}
+	if err := s.stopEarly(ctx, e, metadata); err != nil {
 		return lost(err, leaseID)
 	}
 	s.config.Changed.Ring(e.ID)
@@ -215,6 +221,7 @@ func (s *Service) Finish(ctx context.Context, actor account.Actor, leaseID strin
 	if err := s.config.Store.FinishLease(ctx, leaseID, s.config.Now(), result, lines); err != nil {
 		return lost(err, leaseID)
 	}
+	s.told.forget(leaseID)
 	s.holdings.forget(leaseID) // also what was read while it was being ended
 	s.config.Changed.Ring(e.ID)
 	s.config.Changed.Ring(execution.QueueKey) // its environment may have room again
@@ -257,6 +264,7 @@ func (s *Service) giveBack(ctx context.Context, e execution.Execution, why strin
 			err = stop()
 		}
 	}
+	s.told.forget(e.Lease.ID)
 	s.holdings.forget(e.Lease.ID)
 	s.config.Changed.Ring(e.ID)
 	s.config.Changed.Ring(execution.QueueKey)

@@ -289,3 +289,31 @@ func TestAHeldLeaseIsKnownForASecondAndAnEndedOneNotAtAll(t *testing.T) {
 		t.Errorf("after it lapsed: %v", err)
 	}
 }
+
+func TestAStopConditionEndsAnExecutionWhenWhatItToldIsEnough(t *testing.T) {
+	y := newYard(t)
+	_, err := y.store.CreateExecution(t.Context(), execution.Execution{
+		ID: uuid.NewString(), ProjectID: y.project.ID, Status: execution.Queued, CreatedAt: y.now(),
+		Work: execution.Work{Step: "train", StopCondition: "loss < 0.3 and epoch > 1"},
+	}, nil, audit.Event{})
+	y.must(err)
+	e := y.take(first)
+	tell := func(service *dispatch.Service, batch int64, text string) execution.Status {
+		lines := []execution.Line{{Time: y.now(), Stream: execution.Stdout, Text: text}}
+		y.must(service.Append(t.Context(), first, e.Lease.ID, batch, lines))
+		now, err := service.Held(t.Context(), first, e.Lease.ID)
+		y.must(err)
+		return now.Status
+	}
+	if got := tell(y.dispatch, 1, `{"epoch": 2}`); got != execution.Started {
+		t.Fatalf("it is %s before there is a loss", got)
+	}
+	if got := tell(y.dispatch, 2, `{"loss": 0.5}`); got != execution.Started {
+		t.Fatalf("it is %s though the loss is high", got)
+	}
+	// A server that began anew knows what was told before.
+	anew := dispatch.New(dispatch.Config{Store: y.store, Projects: y.store, Now: y.now, Changed: y.bell, Logger: slog.New(slog.DiscardHandler)})
+	if got := tell(anew, 3, `{"loss": 0.2}`); got != execution.Stopping {
+		t.Errorf("it is %s though the loss is low", got)
+	}
+}

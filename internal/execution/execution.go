@@ -136,6 +136,10 @@ type Work struct {
 	TimeLimit       time.Duration `json:"time_limit,omitempty"`
 	NoOutputTimeout time.Duration `json:"no_output_timeout,omitempty"`
 
+	// StopCondition ends the command when what it told of itself fulfils it; "":
+	// it is not looked at.
+	StopCondition string `json:"stop_condition,omitempty"`
+
 	// Mounts are directories of the worker, where its operator allows them.
 	Mounts []Mount `json:"mounts,omitempty"`
 

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"fairlead.dev/fairlead/internal/account"
+	"fairlead.dev/fairlead/internal/valohaiyaml"
 )
 
 // Metadatum is what a command told of itself: a JSON object that stood alone on
@@ -46,6 +47,14 @@ func MetadataOf(lines []Line) []Metadatum {
 	}
 	return found
 }
+
+// Condition says of what a command told of itself whether it may stop.
+type Condition interface {
+	Holds(metadata map[string]any) bool
+}
+
+// ParseCondition reads a stop condition.
+func ParseCondition(text string) (Condition, error) { return valohaiyaml.ParseCondition(text) }
 
 // Metadata are an execution's after a number, at most limit, and the count of
 // all; limit 0 is as many as there may be at once.

@@ -114,6 +114,10 @@ type LeaseStore interface {
 	// clears the lease.
 	FinishLease(ctx context.Context, leaseID string, at time.Time, result Result, lines []Line) error
 
+	// StopLease makes a Started execution Stopping and appends the lines; one that
+	// is Stopping already stays as it is.
+	StopLease(ctx context.Context, leaseID string, lines []Line) error
+
 	// RequeueLease gives the execution back to the queue, at its old place, and
 	// appends the lines.
 	RequeueLease(ctx context.Context, leaseID string, lines []Line) error

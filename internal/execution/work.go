@@ -69,9 +69,17 @@ func newWork(step *valohaiyaml.Step, draft Draft, ofProject variables) (Work, er
 		name = draft.Image
 	}
 	_, imageErr := image.ParseReference(name)
+	_, conditionErr := valohaiyaml.ParseCondition(step.StopCondition)
 	values, valueErr := step.CheckValues(draft.Parameters)
 	environment, secrets, variableErr := ofProject.of(step, draft.Environment)
-	if err := fault.Join(imageErr, valueErr, variableErr, validEnvironment(environment), validLimits(draft), noGroups(step, draft)); err != nil {
+	work := Work{
+		Step: step.Name, Image: name, Environment: environment, SecretEnvironment: secrets,
+		NoNetwork: draft.NoNetwork, Devices: step.Resources.Devices, StopCondition: step.StopCondition,
+	}
+	work.limit(step, draft)
+	mountErr := work.mount(step)
+	err := fault.Join(imageErr, conditionErr, valueErr, variableErr, mountErr, validEnvironment(environment), work.validLimits(), noGroups(step, draft))
+	if err != nil {
 		return Work{}, err
 	}
 	command, err := step.Command(values)
@@ -81,35 +89,40 @@ func newWork(step *valohaiyaml.Step, draft Draft, ofProject variables) (Work, er
 	if len(command.Script) > scriptMost {
 		return Work{}, fault.InvalidField("parameters", "long", "the command has %d bytes with its parameters; at most %d are run", len(command.Script), scriptMost)
 	}
-	work := Work{
-		Step: step.Name, Image: name,
-		Commands: command.Lines, Script: command.Script, Parameters: values, Environment: environment, SecretEnvironment: secrets,
-		MemoryBytes: draft.MemoryBytes, CPUs: draft.CPUs, ShmBytes: draft.ShmBytes, NoNetwork: draft.NoNetwork,
-		Devices: step.Resources.Devices,
-	}
+	work.Commands, work.Script, work.Parameters = command.Lines, command.Script, values
+	return work, nil
+}
+
+// mount takes over the step's mounts.
+func (w *Work) mount(step *valohaiyaml.Step) error {
 	for _, mount := range step.Mounts {
 		if mount.Type != "" {
-			return Work{}, fault.InvalidField("mounts", "mount_type", "the mount %s is of type %.40q, and a worker mounts only its own directories", mount.Destination, mount.Type).
+			return fault.InvalidField("mounts", "mount_type", "the mount %s is of type %.40q, and a worker mounts only its own directories", mount.Destination, mount.Type).
 				WithHint("Mount the file system on the worker, and name its directory as the source.")
 		}
-		work.Mounts = append(work.Mounts, Mount{Source: mount.Source, Destination: mount.Destination, ReadOnly: mount.ReadOnly})
+		w.Mounts = append(w.Mounts, Mount{Source: mount.Source, Destination: mount.Destination, ReadOnly: mount.ReadOnly})
+	}
+	return nil
+}
+
+// limit sets the limits that the run gives, or else the step.
+func (w *Work) limit(step *valohaiyaml.Step, draft Draft) {
+	w.MemoryBytes, w.CPUs, w.ShmBytes = draft.MemoryBytes, draft.CPUs, draft.ShmBytes
+	if w.MemoryBytes == 0 && step.Resources.Memory.Max != nil {
+		w.MemoryBytes = int64(*step.Resources.Memory.Max * 1e6)
+	}
+	if w.CPUs == 0 && step.Resources.CPU.Max != nil {
+		w.CPUs = *step.Resources.CPU.Max
 	}
 	if step.NoOutputTimeout != nil {
-		work.NoOutputTimeout = *step.NoOutputTimeout
+		w.NoOutputTimeout = *step.NoOutputTimeout
 	}
-	if step.TimeLimit != nil {
-		work.TimeLimit = *step.TimeLimit
+	switch {
+	case draft.TimeLimit != nil:
+		w.TimeLimit = *draft.TimeLimit
+	case step.TimeLimit != nil:
+		w.TimeLimit = max(0, *step.TimeLimit) // a negative one is none, as for the original
 	}
-	if draft.TimeLimit != nil {
-		work.TimeLimit = *draft.TimeLimit
-	}
-	if work.MemoryBytes == 0 && step.Resources.Memory.Max != nil {
-		work.MemoryBytes = int64(*step.Resources.Memory.Max * 1e6)
-	}
-	if work.CPUs == 0 && step.Resources.CPU.Max != nil {
-		work.CPUs = *step.Resources.CPU.Max
-	}
-	return work, nil
 }
 
 func validEnvironment(variables map[string]string) error {
@@ -124,20 +137,24 @@ func validEnvironment(variables map[string]string) error {
 	return nil
 }
 
-func validLimits(draft Draft) error {
-	const memoryLeast = 4 << 20 // what a container needs to start at all
+// memoryLeast is what a container needs to start at all, in bytes.
+const memoryLeast = 6 << 20
+
+// validLimits refuses what no container can be limited to, whether the run or the
+// step says so.
+func (w Work) validLimits() error {
 	var errs []error
-	if draft.MemoryBytes != 0 && draft.MemoryBytes < memoryLeast {
-		errs = append(errs, fault.InvalidField("memory", "small", "%d bytes are less than a container needs; at least %d", draft.MemoryBytes, memoryLeast))
+	if w.MemoryBytes != 0 && w.MemoryBytes < memoryLeast {
+		errs = append(errs, fault.InvalidField("memory", "small", "%d bytes are less than a container needs; at least %d", w.MemoryBytes, memoryLeast))
 	}
-	if draft.CPUs < 0 || draft.CPUs > 0 && draft.CPUs < 0.01 {
-		errs = append(errs, fault.InvalidField("cpus", "small", "%s is not at least 0.01", fmt.Sprint(draft.CPUs)))
+	if w.CPUs < 0 || w.CPUs > 0 && w.CPUs < 0.01 {
+		errs = append(errs, fault.InvalidField("cpus", "small", "%s is not at least 0.01", fmt.Sprint(w.CPUs)))
 	}
-	if draft.ShmBytes < 0 {
-		errs = append(errs, fault.InvalidField("shm_bytes", "negative", "%d is negative", draft.ShmBytes))
+	if w.ShmBytes < 0 {
+		errs = append(errs, fault.InvalidField("shm_bytes", "negative", "%d is negative", w.ShmBytes))
 	}
-	if draft.TimeLimit != nil && *draft.TimeLimit < 0 {
-		errs = append(errs, fault.InvalidField("time_limit", "negative", "%s is negative", *draft.TimeLimit))
+	if w.TimeLimit < 0 {
+		errs = append(errs, fault.InvalidField("time_limit", "negative", "%s is negative", w.TimeLimit))
 	}
 	return fault.Join(errs...)
 }

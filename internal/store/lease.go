@@ -142,6 +142,24 @@ func (s *Store) FinishLease(ctx context.Context, leaseID string, at time.Time, r
 	})
 }
 
+// StopLease implements execution.LeaseStore.
+func (s *Store) StopLease(ctx context.Context, leaseID string, lines []execution.Line) error {
+	added, err := s.newLines(lines)
+	if err != nil {
+		return err
+	}
+	return s.write(ctx, leaseNoun.named(leaseID), func(ctx context.Context, tx *Tx) error {
+		e, err := executionByLease(ctx, tx, leaseID)
+		if err != nil || e.Status != execution.Started {
+			return err
+		}
+		if err := tx.must(ctx, `UPDATE executions SET status = 'stopping' WHERE id = $1`, e.ID); err != nil {
+			return err
+		}
+		return s.appendLines(ctx, tx, e.ID, added)
+	})
+}
+
 // RequeueLease implements execution.LeaseStore. An execution that somebody asked
 // to stop in the meantime is a Conflict, so that the wish is not lost.
 func (s *Store) RequeueLease(ctx context.Context, leaseID string, lines []execution.Line) error {

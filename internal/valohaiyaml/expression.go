@@ -26,22 +26,33 @@ func (e *expressionError) Error() string {
 // attributes, literals, comparisons, sums, `and`, `or` and `not`. Names need
 // not exist: they are the metadata of a run that is yet to come.
 func checkExpression(text string) error {
+	_, err := parseExpression(text)
+	return err
+}
+
+func parseExpression(text string) (expression, error) {
 	tokens, err := expressionTokens(text)
 	if err != nil {
-		return err
+		return expression{}, err
 	}
 	p := &expressionParser{tokens: tokens}
-	depth, err := p.binary(0)
+	read, err := p.binary(0)
 	if err != nil {
-		return err
+		return expression{}, err
 	}
 	if next := p.peek(); next.kind != endToken {
-		return p.unexpected(next)
+		return expression{}, p.unexpected(next)
 	}
-	if depth > maxExpressionDepth {
-		return &expressionError{1, fmt.Sprintf("it is nested %d deep, more than %d", depth, maxExpressionDepth)}
+	if read.depth > maxExpressionDepth {
+		return expression{}, &expressionError{1, fmt.Sprintf("it is nested %d deep, more than %d", read.depth, maxExpressionDepth)}
 	}
-	return nil
+	return read, nil
+}
+
+// expression is a part of a condition: how deep it is, and what it comes to.
+type expression struct {
+	depth int
+	value func(names map[string]any) (any, error)
 }
 
 type tokenKind int
@@ -154,35 +165,42 @@ func (p *expressionParser) operator(operators ...string) (string, bool) {
 
 // binary reads operators of a level and all stronger ones. Operators in a row
 // that Python holds in one node count as one level of depth.
-func (p *expressionParser) binary(level int) (int, error) {
+func (p *expressionParser) binary(level int) (expression, error) {
 	if level == len(binaryLevels) {
 		return p.unary()
 	}
 	if level == notLevel {
 		return p.not()
 	}
-	depth, err := p.binary(level + 1)
+	first, err := p.binary(level + 1)
 	if err != nil {
-		return 0, err
+		return expression{}, err
 	}
+	depth, sides, operators := first.depth, []expression{first}, []string(nil)
 	inOneNode := level <= comparisonLevel
-	for first := true; ; first = false {
-		if _, ok := p.operator(binaryLevels[level]...); !ok {
-			return depth, nil
+	for {
+		operator, ok := p.operator(binaryLevels[level]...)
+		if !ok {
+			break
 		}
 		right, err := p.binary(level + 1)
 		if err != nil {
-			return 0, err
+			return expression{}, err
 		}
-		if first || !inOneNode {
-			depth = max(depth, right) + 1
+		if len(operators) == 0 || !inOneNode {
+			depth = max(depth, right.depth) + 1
 		} else {
-			depth = max(depth, right+1)
+			depth = max(depth, right.depth+1)
 		}
+		sides, operators = append(sides, right), append(operators, operator)
 	}
+	if len(operators) == 0 {
+		return first, nil
+	}
+	return expression{depth, combine(level, sides, operators)}, nil
 }
 
-func (p *expressionParser) not() (int, error) {
+func (p *expressionParser) not() (expression, error) {
 	count := 0
 	for {
 		if _, ok := p.operator("not"); !ok {
@@ -190,77 +208,88 @@ func (p *expressionParser) not() (int, error) {
 		}
 		count++
 	}
-	depth, err := p.binary(notLevel + 1)
-	return depth + count, err
+	read, err := p.binary(notLevel + 1)
+	if err != nil || count == 0 {
+		return read, err
+	}
+	return expression{read.depth + count, negated(read, count%2 == 1)}, nil
 }
 
 // unary reads signs and powers: -a ** -b.
-func (p *expressionParser) unary() (int, error) {
-	count := 0
+func (p *expressionParser) unary() (expression, error) {
+	count, minus := 0, false
 	for {
-		if _, ok := p.operator("-", "+"); !ok {
+		sign, ok := p.operator("-", "+")
+		if !ok {
 			break
 		}
 		count++
+		minus = minus != (sign == "-")
 	}
-	depth, err := p.attribute()
+	read, err := p.attribute()
 	if err != nil {
-		return 0, err
+		return expression{}, err
 	}
 	if _, ok := p.operator("**"); ok {
 		if err := p.deeper(); err != nil {
-			return 0, err
+			return expression{}, err
 		}
 		right, err := p.unary()
 		if err != nil {
-			return 0, err
+			return expression{}, err
 		}
 		p.open--
-		depth = max(depth, right) + 1
+		read = expression{max(read.depth, right.depth) + 1, combine(len(binaryLevels), []expression{read, right}, []string{"**"})}
 	}
-	return depth + count, nil
+	if count == 0 {
+		return read, nil
+	}
+	return expression{read.depth + count, signed(read, minus)}, nil
 }
 
 // attribute reads a name, a literal or parentheses, and the attributes of it.
-func (p *expressionParser) attribute() (int, error) {
-	depth, err := p.operand()
+func (p *expressionParser) attribute() (expression, error) {
+	read, err := p.operand()
 	if err != nil {
-		return 0, err
+		return expression{}, err
 	}
 	for {
 		if _, ok := p.operator("."); !ok {
-			return depth, nil
+			return read, nil
 		}
 		name := p.peek()
 		if name.kind != nameToken {
-			return 0, p.unexpected(name)
+			return expression{}, p.unexpected(name)
 		}
 		p.next++
-		depth++
+		read = expression{read.depth + 1, attributeOf(read, name.text)}
 	}
 }
 
-func (p *expressionParser) operand() (int, error) {
+func (p *expressionParser) operand() (expression, error) {
 	t := p.peek()
 	if _, ok := p.operator("("); ok {
 		if err := p.deeper(); err != nil {
-			return 0, err
+			return expression{}, err
 		}
-		depth, err := p.binary(0)
+		read, err := p.binary(0)
 		if err != nil {
-			return 0, err
+			return expression{}, err
 		}
 		if _, ok := p.operator(")"); !ok {
-			return 0, p.unexpected(p.peek())
+			return expression{}, p.unexpected(p.peek())
 		}
 		p.open--
-		return depth, nil
+		return read, nil
 	}
 	if t.kind != literalToken && t.kind != nameToken || slices.Contains(reserved, t.text) {
-		return 0, p.unexpected(t)
+		return expression{}, p.unexpected(t)
 	}
 	p.next++
-	return 1, nil
+	if t.kind == literalToken {
+		return expression{1, literal(t.text)}, nil
+	}
+	return expression{1, named(t.text)}, nil
 }
 
 // deeper bounds how deep the reader itself goes.

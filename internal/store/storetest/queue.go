@@ -7,6 +7,7 @@ import (
 	"fairlead.dev/fairlead/internal/account"
 	"fairlead.dev/fairlead/internal/audit"
 	"fairlead.dev/fairlead/internal/execution"
+	"fairlead.dev/fairlead/internal/fault"
 )
 
 // line queues an execution of a project.
@@ -120,6 +121,17 @@ var queue = []sentence{
 		counts, err = h.Unfinished(h.ctx, "nobody")
 		h.check(err)
 		h.same(0, len(counts))
+	}},
+	{"a stop of the lease asks for the end once, and only while it is held", func(h *house) {
+		h.queue("one")
+		e := h.take("l1")
+		for range 2 {
+			h.check(h.StopLease(h.ctx, "l1", status("enough")))
+		}
+		h.same(execution.Stopping, h.load(e.ID).Status)
+		h.same([]string{"queued", "enough"}, h.texts(e.ID))
+		h.finish("l1")
+		h.refused(fault.NotFound, h.StopLease(h.ctx, "l1", nil))
 	}},
 	{"tags are replaced", func(h *house) {
 		created := h.queue("one")
