@@ -141,6 +141,17 @@ func (d *door) kindsCalled(name string) []registry.Kind {
 	})
 }
 
+// typeOf is what existing clients call a kind, and its own name where they know
+// none.
+func (d *door) typeOf(kind string) string {
+	for _, known := range d.config.Registries.Kinds() {
+		if known.Name == kind && len(known.LegacyNames) > 0 {
+			return known.LegacyNames[0]
+		}
+	}
+	return kind
+}
+
 // configurationVersion is what existing clients send as the version of the
 // configuration's form; there is no other.
 const configurationVersion = "1"
@@ -199,7 +210,8 @@ func ownerOf(owner any) (string, error) {
 
 func (d *door) credential(v *visit, credential registry.Credential) wire.Credential {
 	shown := wire.Credential{
-		ID: credential.ID, URL: v.resource("registry-credentials", credential.ID), Name: credential.Name, Type: credential.Kind,
+		ID: credential.ID, URL: v.resource("registry-credentials", credential.ID), Name: credential.Name,
+		Kind: credential.Kind, Type: d.typeOf(credential.Kind),
 		ImagePatterns: each(credential.Patterns, image.Pattern.String), Owner: credential.OrganizationID,
 		Configuration: orEmptyMap(credential.Config),
 		CTime:         wire.NewTime(credential.CreatedAt), MTime: wire.NewTime(credential.UpdatedAt),

@@ -54,7 +54,7 @@ func (v *visit) datum(d execution.Datum) wire.Datum {
 	return wire.Datum{
 		ID: d.ID, URL: v.resource("data", d.ID), URI: execution.DatumURL + d.ID, Name: d.Name, Size: d.Size, SHA256: d.SHA256,
 		CTime: wire.NewTime(d.CreatedAt), Purged: d.IsPurged(), Project: d.ProjectID,
-		OutputExecution: wire.IDAndURL{ID: d.ExecutionID, URL: v.resource("executions", d.ExecutionID)},
+		OutputExecution: wire.Left{ID: d.ExecutionID, Counter: d.Counter, URL: v.resource("executions", d.ExecutionID)},
 	}
 }
 

@@ -159,6 +159,11 @@ func (d *door) unknownPath(w http.ResponseWriter, r *http.Request) {
 			allowed = append(allowed, method)
 		}
 	}
+	if part, found := notRun(r.URL.Path); found {
+		d.fail(w, r, v, fault.New(fault.NotFound, "not_run_here", "Fairlead runs single steps, and no %s", part).
+			WithHint("Run the steps one after the other, and give one what another left: an input takes datum://ID."))
+		return
+	}
 	if len(allowed) == 0 {
 		d.fail(w, r, v, fault.New(fault.NotFound, "path_unknown", "there is nothing at %.200q", r.URL.Path).
 			WithHint("Every path of the API begins with %s and ends in a slash; %sopenapi.json lists them.", wire.Base, wire.Base))
@@ -169,6 +174,19 @@ func (d *door) unknownPath(w http.ResponseWriter, r *http.Request) {
 	p.Status, p.Title = http.StatusMethodNotAllowed, http.StatusText(http.StatusMethodNotAllowed)
 	p.header.Set("Allow", strings.Join(allowed, ", "))
 	d.fail(w, r, v, p)
+}
+
+// notRun finds the part of Valohai's API that a path is of and that Fairlead does
+// not have.
+func notRun(path string) (part string, found bool) {
+	rest, below := strings.CutPrefix(path, wire.Base)
+	first, _, _ := strings.Cut(rest, "/")
+	parts := map[string]string{
+		"pipelines": "pipelines", "tasks": "tasks", "deployments": "deployments", "deployment-versions": "deployments",
+		"datum-aliases": "aliases of data", "datasets": "datasets", "notebooks": "notebooks",
+	}
+	part, found = parts[first]
+	return part, below && found
 }
 
 // init gives huma our shape of errors. Huma keeps it in a variable of its own for

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/url"
 	"slices"
+	"strings"
 	"time"
 
 	"fairlead.dev/fairlead/internal/account"
@@ -37,7 +38,7 @@ func (d *door) createExecution(ctx context.Context, v *visit, in *struct{ Body w
 func draftOf(body wire.NewExecution) (execution.Draft, error) {
 	draft := execution.Draft{
 		Project: body.Project, Commit: body.Commit, Step: body.Step, Image: body.Image,
-		Parameters: make(map[string]valohaiyaml.Value, len(body.Parameters)), Environment: body.Environment, Inputs: body.Inputs,
+		Parameters: make(map[string]valohaiyaml.Value, len(body.Parameters)), Environment: make(map[string]string, len(body.Environment)), Inputs: body.Inputs,
 		Title: body.Title, Tags: body.Tags, EnvironmentKey: body.Where, VariableGroups: body.Groups, Priority: body.Priority,
 		MemoryBytes: body.MemoryBytes, CPUs: body.CPUs, ShmBytes: body.ShmBytes, NoNetwork: body.Network == noNetwork,
 	}
@@ -45,7 +46,20 @@ func draftOf(body wire.NewExecution) (execution.Draft, error) {
 		limit := time.Duration(*body.TimeLimit) * time.Second
 		draft.TimeLimit = &limit
 	}
+	// Clients send null for what nobody gave a value.
+	for name, text := range body.Environment {
+		var value *string
+		if err := json.Unmarshal(text, &value); err != nil {
+			return execution.Draft{}, fault.InvalidField("environment_variables", "value", "the value of %.80q is no text", name)
+		}
+		if value != nil {
+			draft.Environment[name] = *value
+		}
+	}
 	for name, text := range body.Parameters {
+		if string(text) == "null" {
+			continue
+		}
 		var value valohaiyaml.Value
 		if err := json.Unmarshal(text, &value); err != nil {
 			return execution.Draft{}, fault.InvalidField("parameters", "value", "the value of %.80q cannot be read", name)
@@ -59,6 +73,8 @@ type executionsQuery struct {
 	Project  string   `query:"project" doc:"Id, name or OWNER/NAME; absent: of all projects"`
 	Status   []string `query:"status,explode" doc:"Only those; incomplete stands for all that are not final"`
 	Counter  []int    `query:"counter,explode" doc:"Only those"`
+	Creator  string   `query:"creator" doc:"Only those of this user, by id"`
+	Deleted  string   `query:"deleted" doc:"true lists none: what is deleted is gone"`
 	Ordering string   `query:"ordering" enum:"counter,-counter" doc:"-counter, the newest first, if absent"`
 	Page
 }
@@ -68,8 +84,11 @@ func (d *door) listExecutions(ctx context.Context, v *visit, in *executionsQuery
 	if err != nil {
 		return list, err
 	}
+	if strings.EqualFold(in.Deleted, "true") {
+		return listOf(v, in.Page, []wire.Execution{}, 0), nil
+	}
 	found, count, err := d.config.Executions.List(ctx, v.actor, in.Project, execution.Filter{
-		Statuses: statuses, Counters: in.Counter, OldestFirst: in.Ordering == "counter", Page: in.rows(),
+		Statuses: statuses, Counters: in.Counter, CreatedBy: in.Creator, OldestFirst: in.Ordering == "counter", Page: in.rows(),
 	})
 	if err != nil {
 		return list, err
@@ -137,6 +156,9 @@ func (d *door) getExecution(ctx context.Context, v *visit, in *executionQuery) (
 		return wire.Execution{}, err
 	}
 	shown.Commit.Repository = repository.URL
+	if shown.Metadata, err = d.config.Executions.LatestMetadata(ctx, e); err != nil {
+		return wire.Execution{}, err
+	}
 	if slices.Contains(in.Exclude, "outputs") {
 		return shown, nil
 	}

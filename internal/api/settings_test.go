@@ -114,7 +114,7 @@ func TestAProjectsVariablesReachItsExecutions(t *testing.T) {
 	}
 	var created wire.Execution
 	h.call("ben", http.MethodPost, "executions/", wire.NewExecution{
-		Project: h.names["project"], Commit: h.names["commit"], Step: "train", Environment: map[string]string{"SIZE": "8"},
+		Project: h.names["project"], Commit: h.names["commit"], Step: "train", Environment: wire.Texts(map[string]string{"SIZE": "8"}),
 	}, &created)
 	if len(created.Environment) != 2 || created.Environment["SIZE"] != "8" || created.Environment["COLOUR"] != "red" {
 		t.Errorf("the execution has %v", created.Environment)

@@ -206,7 +206,7 @@ func newRegistryRotate(s *session) *cobra.Command {
 			rotation.Check = new(bool)
 		}
 		if !renew && !back {
-			kind, err := findKind(c, api, found.Type)
+			kind, err := findKind(c, api, found.Kind)
 			if err != nil {
 				return err
 			}

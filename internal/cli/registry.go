@@ -260,7 +260,7 @@ func newRegistryList(s *session) *cobra.Command {
 		return list(c, *asJSON, all, "There is no registry credential. `fairlead registry add KIND --pattern HOST/PATH/*` registers one.",
 			[]string{"NAME", "KIND", "STATE", "PATTERNS", "LAST USED", "EXPIRES", "ID"},
 			func(r wire.Credential) []string {
-				return []string{r.Name, r.Type, r.State, strings.Join(r.ImagePatterns, " "), at(r.LastUsedAt), at(ends(r)), r.ID}
+				return []string{r.Name, r.Kind, r.State, strings.Join(r.ImagePatterns, " "), at(r.LastUsedAt), at(ends(r)), r.ID}
 			})
 	})
 	return c
@@ -319,7 +319,7 @@ func newRegistryShow(s *session) *cobra.Command {
 		rows := [][]string{
 			{"name", r.Name},
 			{"id", r.ID},
-			{"kind", r.Type},
+			{"kind", r.Kind},
 			{"organisation", fmt.Sprint(r.Owner)},
 			{"patterns", strings.Join(r.ImagePatterns, " ")},
 		}
@@ -356,7 +356,7 @@ func newRegistryUpdate(s *session) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		kind, err := findKind(c, api, found.Type)
+		kind, err := findKind(c, api, found.Kind)
 		if err != nil {
 			return err
 		}

@@ -195,7 +195,7 @@ func (f runFlags) draft(step *valohaiyaml.Step, values map[string]valohaiyaml.Va
 	shm, shmErr := parseMemory("shm-size", f.shm)
 	draft := wire.NewExecution{
 		Step: step.Name, Image: f.image, Title: f.title, Tags: f.tags, Where: f.where, Priority: f.priority,
-		Environment: environment, Inputs: inputs, Network: f.network, MemoryBytes: memory, ShmBytes: shm, CPUs: f.cpus,
+		Environment: wire.Texts(environment), Inputs: inputs, Network: f.network, MemoryBytes: memory, ShmBytes: shm, CPUs: f.cpus,
 		Parameters: make(map[string]json.RawMessage),
 	}
 	var limitErr error

@@ -2,7 +2,6 @@ package dispatch
 
 import (
 	"context"
-	"encoding/json"
 	"maps"
 	"sync"
 
@@ -54,7 +53,7 @@ func (s *Service) conditionHolds(ctx context.Context, e execution.Execution, met
 				return false, err
 			}
 			for _, m := range page {
-				learn(values, m)
+				m.AddTo(values)
 				after = m.Number
 			}
 			if len(page) < toldMost {
@@ -64,7 +63,7 @@ func (s *Service) conditionHolds(ctx context.Context, e execution.Execution, met
 	}
 	holds := false
 	for _, m := range metadata {
-		learn(values, m)
+		m.AddTo(values)
 		holds = holds || condition.Holds(values)
 	}
 	s.told.mu.Lock()
@@ -74,13 +73,6 @@ func (s *Service) conditionHolds(ctx context.Context, e execution.Execution, met
 	}
 	s.told.byLease[e.Lease.ID] = values
 	return holds, nil
-}
-
-func learn(values map[string]any, m execution.Metadatum) {
-	var object map[string]any
-	if json.Unmarshal(m.Body, &object) == nil { // it was an object when it was kept
-		maps.Copy(values, object)
-	}
 }
 
 func (t *told) forget(leaseID string) {

@@ -21,6 +21,7 @@ type Datum struct {
 	ID          string // UUID
 	ProjectID   string
 	ExecutionID string
+	Counter     int // of the execution; of no meaning to what stores a datum
 
 	// Name is its path below the outputs' directory, with slashes.
 	Name string

@@ -3,6 +3,7 @@ package execution
 import (
 	"context"
 	"encoding/json"
+	"maps"
 	"strings"
 	"time"
 
@@ -46,6 +47,32 @@ func MetadataOf(lines []Line) []Metadatum {
 		}
 	}
 	return found
+}
+
+// latestMost is how many metadata the latest values are sought in.
+const latestMost = 1000
+
+// LatestMetadata are the latest values of each name in an execution's last
+// metadata, of which a thousand are looked at.
+func (s *Service) LatestMetadata(ctx context.Context, e Execution) (map[string]any, error) {
+	_, count, err := s.store.Metadata(ctx, e.ID, 0, 0)
+	if err != nil || count == 0 {
+		return nil, err
+	}
+	last, _, err := s.store.Metadata(ctx, e.ID, max(0, count-latestMost), latestMost)
+	values := make(map[string]any)
+	for _, m := range last {
+		m.AddTo(values)
+	}
+	return values, err
+}
+
+// AddTo puts the values in the place of earlier ones of the same names.
+func (m Metadatum) AddTo(values map[string]any) {
+	var object map[string]any
+	if json.Unmarshal(m.Body, &object) == nil { // it was an object when it was kept
+		maps.Copy(values, object)
+	}
 }
 
 // Condition says of what a command told of itself whether it may stop.

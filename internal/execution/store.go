@@ -48,6 +48,9 @@ type Filter struct {
 	Statuses []Status
 	Counters []int
 
+	// CreatedBy is a user's id; "": of everybody.
+	CreatedBy string
+
 	// OldestFirst orders by counter; otherwise the newest come first.
 	OldestFirst bool
 

@@ -9,10 +9,11 @@ import (
 )
 
 // selectDatum lists a datum as scanDatum reads it.
-const selectDatum = `SELECT id, project_id, execution_id, name, size, sha256, depot_key, created_at, purged_at FROM data`
+const selectDatum = `SELECT id, project_id, execution_id,
+	(SELECT counter FROM executions e WHERE e.id = data.execution_id), name, size, sha256, depot_key, created_at, purged_at FROM data`
 
 func scanDatum(row scanner) (d execution.Datum, err error) {
-	err = row.Scan(&d.ID, &d.ProjectID, &d.ExecutionID, &d.Name, &d.Size, &d.SHA256, &d.Key, instant{&d.CreatedAt}, instant{&d.PurgedAt})
+	err = row.Scan(&d.ID, &d.ProjectID, &d.ExecutionID, &d.Counter, &d.Name, &d.Size, &d.SHA256, &d.Key, instant{&d.CreatedAt}, instant{&d.PurgedAt})
 	return d, err
 }
 

@@ -139,6 +139,9 @@ func (s *Store) Executions(ctx context.Context, filter execution.Filter) (execut
 	if len(filter.Counters) > 0 {
 		wanted.add(in(&wanted, "e.counter", filter.Counters))
 	}
+	if filter.CreatedBy != "" {
+		wanted.add("e.created_by = " + wanted.arg(filter.CreatedBy))
+	}
 	order := ` ORDER BY e.position DESC`
 	if filter.OldestFirst {
 		order = ` ORDER BY e.counter, e.position`

@@ -4,22 +4,23 @@ import "encoding/json"
 
 // Datum is a file that an execution left in its outputs.
 type Datum struct {
-	ID              string   `json:"id"`
-	URL             string   `json:"url"`
-	URI             string   `json:"uri" doc:"What an input names it by"`
-	Name            string   `json:"name"`
-	Size            int64    `json:"size"`
-	SHA256          string   `json:"sha256"`
-	CTime           *Time    `json:"ctime"`
-	Purged          bool     `json:"purged"`
-	Project         string   `json:"project"`
-	OutputExecution IDAndURL `json:"output_execution"`
+	ID              string `json:"id"`
+	URL             string `json:"url"`
+	URI             string `json:"uri" doc:"What an input names it by"`
+	Name            string `json:"name"`
+	Size            int64  `json:"size"`
+	SHA256          string `json:"sha256"`
+	CTime           *Time  `json:"ctime"`
+	Purged          bool   `json:"purged"`
+	Project         string `json:"project"`
+	OutputExecution Left   `json:"output_execution"`
 }
 
-// IDAndURL is a thing by its id and its address in the API.
-type IDAndURL struct {
-	ID  string `json:"id"`
-	URL string `json:"url"`
+// Left is the execution that left a datum.
+type Left struct {
+	ID      string `json:"id"`
+	Counter int    `json:"counter"`
+	URL     string `json:"url"`
 }
 
 // Download is where a datum's bytes are for a while, for whoever has the URL.

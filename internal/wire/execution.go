@@ -38,12 +38,21 @@ type NewExecution struct {
 	Preset      string                     `json:"runtime_config_preset,omitempty" required:"false" doc:"Taken from clients that send it, and left alone"`
 	Priority    int                        `json:"priority,omitempty" required:"false" doc:"The highest goes first among the project's queued executions"`
 	Parameters  map[string]json.RawMessage `json:"parameters,omitempty" required:"false"`
-	Environment map[string]string          `json:"environment_variables,omitempty" required:"false"`
+	Environment map[string]json.RawMessage `json:"environment_variables,omitempty" required:"false" doc:"Texts by name; null is as if it were absent"`
 	TimeLimit   *int64                     `json:"time_limit,omitempty" required:"false" maximum:"3155760000" doc:"Seconds; 0: none"`
 	MemoryBytes int64                      `json:"memory_bytes,omitempty" required:"false"`
 	CPUs        float64                    `json:"cpus,omitempty" required:"false"`
 	ShmBytes    int64                      `json:"shm_bytes,omitempty" required:"false" doc:"Size of /dev/shm; 0: 64 MiB"`
 	Network     string                     `json:"network,omitempty" required:"false" enum:"host,none"`
+}
+
+// Texts gives environment variables the shape of NewExecution.
+func Texts(values map[string]string) map[string]json.RawMessage {
+	texts := make(map[string]json.RawMessage, len(values))
+	for name, value := range values {
+		texts[name], _ = json.Marshal(value) // of a string it never fails
+	}
+	return texts
 }
 
 // NamedID is a thing by id and name.
@@ -95,6 +104,9 @@ type Execution struct {
 	EndTime   *Time   `json:"end_time"`
 	Duration  float64 `json:"duration" doc:"Seconds"`
 	Worker    string  `json:"worker"`
+
+	// Metadata are on a single execution.
+	Metadata map[string]any `json:"cumulative_metadata,omitempty" doc:"The latest value of each name that the command told"`
 
 	ImageDigest string          `json:"image_digest"`
 	PullReport  json.RawMessage `json:"pull_report,omitempty"`

@@ -23,7 +23,8 @@ type Credential struct {
 	ID            string   `json:"id"`
 	URL           string   `json:"url"`
 	Name          string   `json:"name"`
-	Type          string   `json:"type"`
+	Kind          string   `json:"kind"`
+	Type          string   `json:"type" doc:"The kind, as existing clients of the API call it: docker for generic and docker-hub, gcp-cr for gcp"`
 	ImagePattern  string   `json:"image_pattern" doc:"The first of image_patterns"`
 	ImagePatterns []string `json:"image_patterns"`
 	Owner         int64    `json:"owner" doc:"The organisation's number"`

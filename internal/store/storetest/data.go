@@ -36,7 +36,7 @@ var data = []sentence{
 		got, err := h.DatumByID(h.ctx, "d1")
 		h.check(err)
 		h.same(execution.Datum{
-			ID: "d1", ProjectID: h.vision.ID, ExecutionID: e.ID, Name: "deep/röd 日本.bin", Size: 7, SHA256: "abc", Key: "key-d1", CreatedAt: noon,
+			ID: "d1", ProjectID: h.vision.ID, ExecutionID: e.ID, Counter: 1, Name: "deep/röd 日本.bin", Size: 7, SHA256: "abc", Key: "key-d1", CreatedAt: noon,
 		}, got)
 		_, err = h.DatumByID(h.ctx, "none")
 		h.same(true, fault.Is(err, fault.NotFound))

@@ -186,6 +186,8 @@ var executions = []sentence{
 			{execution.Filter{ProjectIDs: both[:1], Page: execution.Page{Limit: 1, Offset: 1}}, []string{"v2"}, 3},
 			{execution.Filter{ProjectIDs: both, Statuses: []execution.Status{execution.Started, execution.Stopped}}, []string{"v1"}, 1},
 			{execution.Filter{ProjectIDs: both, Counters: []int{1, 3}}, []string{"s1", "v3", "v1"}, 3},
+			{execution.Filter{ProjectIDs: both[:1], CreatedBy: h.ada.ID}, []string{"v3", "v2", "v1"}, 3},
+			{execution.Filter{ProjectIDs: both, CreatedBy: "nobody"}, nil, 0},
 			{execution.Filter{}, nil, 0},
 		} {
 			if test.filter.Page.Limit == 0 {
