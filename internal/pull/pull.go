@@ -10,6 +10,7 @@ import (
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/sync/semaphore"
 
 	"fairlead.dev/fairlead/internal/fault"
 	"fairlead.dev/fairlead/internal/image"
@@ -81,6 +82,7 @@ type puller struct {
 
 	documents documents    // set once they are read
 	lease     leases.Lease // of a pull that is not warm
+	stack     *stack
 }
 
 // tellProgress starts telling; what it returns tells the last state and ends
@@ -190,8 +192,9 @@ func (p *puller) makeRoom(ctx context.Context, failure error) error {
 	return p.store.leases.Delete(context.WithoutCancel(ctx), p.lease)
 }
 
-// layers fetches the layers that are missing, some at once, and unpacks them
-// one upon the other as they arrive.
+// layers fetches the layers that are missing and unpacks each as soon as it is
+// here, some at once, whatever becomes of those below it; only their putting
+// together goes from the bottom up.
 func (p *puller) layers(ctx context.Context) (unpacked int64, err error) {
 	chain := p.documents.configuration.chain
 	first, err := p.proven(ctx)
@@ -210,38 +213,26 @@ func (p *puller) layers(ctx context.Context) (unpacked int64, err error) {
 	for i := range first {
 		p.board.enter(i, Exists)
 	}
-	arrived := make([]chan struct{}, len(chain))
-	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(p.store.config.Parallel + 1) // the unpacking and the fetching
-	for i := first; i < len(chain); i++ {
-		arrived[i] = make(chan struct{})
-	}
-	group.Go(func() error {
-		for i := first; i < len(chain); i++ {
-			select {
-			case <-arrived[i]:
-			case <-ctx.Done():
-				return ctx.Err()
-			}
-			total, err := p.unpack(ctx, i, unpacked)
+	p.stack = newStack(len(chain), first, unpacked)
+	fetching := semaphore.NewWeighted(int64(p.store.config.Parallel))
+	group, working := errgroup.WithContext(ctx)
+	for i := first; i < len(chain) && fetching.Acquire(working, 1) == nil; i++ {
+		group.Go(func() error {
+			err := p.fetch(working, i)
+			fetching.Release(1)
 			if err != nil {
 				return err
 			}
-			unpacked = total
-		}
-		return nil
-	})
-	for i := first; i < len(chain); i++ {
-		group.Go(func() error {
-			if err := p.fetch(ctx, i); err != nil {
-				return err
-			}
-			close(arrived[i])
-			return nil
+			return p.unpack(working, i)
 		})
 	}
-	err = group.Wait()
-	return unpacked, p.registry.interrupted(err)
+	if err = group.Wait(); err == nil {
+		err = ctx.Err() // it may have ended before the last layer was begun
+	}
+	if err != nil {
+		return 0, p.registry.interrupted(err)
+	}
+	return p.stack.total(len(chain) - 1), nil
 }
 
 // lock waits for the right to work on something.

@@ -39,6 +39,7 @@ import (
 	"github.com/sirupsen/logrus"
 	logrusslog "github.com/sirupsen/logrus/hooks/slog"
 	"go.etcd.io/bbolt"
+	"golang.org/x/sync/semaphore"
 	"golang.org/x/sys/unix"
 
 	"fairlead.dev/fairlead/internal/fault"
@@ -62,6 +63,11 @@ type Config struct {
 
 	// Parallel is how many layers of one image are fetched at once; 4 if 0.
 	Parallel int
+
+	// Unpacks is how many layers are unpacked at once, of all pulls; as many as
+	// there are processors, but at least 2 if 0: one makes files while another
+	// is decompressed.
+	Unpacks int
 
 	// RetryWait is the pause before a dropped connection is tried again,
 	// doubled with each try; half a second if 0.
@@ -94,6 +100,9 @@ func (c Config) withDefaults() Config {
 	c.Platform = platforms.Normalize(c.Platform)
 	if c.Parallel == 0 {
 		c.Parallel = 4
+	}
+	if c.Unpacks == 0 {
+		c.Unpacks = max(2, runtime.NumCPU())
 	}
 	if c.RetryWait == 0 {
 		c.RetryWait = 500 * time.Millisecond
@@ -129,6 +138,8 @@ type Store struct {
 	leases    leases.Manager
 	records   images.Store
 
+	unpacking *semaphore.Weighted // of layers at the same time, of all pulls
+
 	busy    keyedLock // images, layers and chains that a pull is working on
 	mounted mounts
 	keeper  *keeper
@@ -161,7 +172,10 @@ func Open(config Config) (_ *Store, err error) {
 	if err := prepareRoot(config.Root); err != nil {
 		return nil, err
 	}
-	s := &Store{config: config, disk: disk{root: config.Root, floor: config.FloorFree}}
+	s := &Store{
+		config: config, disk: disk{root: config.Root, floor: config.FloorFree},
+		unpacking: semaphore.NewWeighted(int64(config.Unpacks)),
+	}
 	s.logrus = quietLogrus(config.Logger)
 	defer func() {
 		if err != nil {

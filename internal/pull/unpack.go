@@ -10,6 +10,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 
 	"github.com/containerd/containerd/v2/core/content"
@@ -63,56 +64,81 @@ func (p *puller) hold(ctx context.Context, chain digest.Digest) (held bool, byte
 	return held, bytes, err
 }
 
-// unpack makes the snapshot of a layer upon those below it, whose files have
-// below bytes, and returns the bytes of all of them. What comes out must be
-// what the configuration names.
-func (p *puller) unpack(ctx context.Context, index int, below int64) (total int64, err error) {
-	configuration := p.documents.configuration
-	chain := configuration.chain[index]
+// unpack makes the snapshot of a layer upon those below it. Its files are
+// unpacked whether or not those are there yet, into a snapshot without a parent,
+// which gets its parent when it is committed. What comes out must be what the
+// configuration names.
+func (p *puller) unpack(ctx context.Context, index int) error {
+	chain := p.documents.configuration.chain[index]
+	// Whoever has this lock waits for layers below it alone, so that no two pulls
+	// wait for each other.
 	unlock, err := p.lock(ctx, "chain "+chain.String())
 	if err != nil {
-		return 0, err
+		return err
 	}
 	defer unlock()
 	held, total, err := p.hold(ctx, chain)
 	if err != nil {
-		return 0, err
+		return err
 	}
 	if held {
-		err := p.compare(ctx, index)
+		if err := p.compare(ctx, index); err != nil {
+			return err
+		}
 		p.board.enter(index, Done)
-		return total, err
+		p.stack.commit(index, total)
+		return nil
 	}
+	key := unpackPrefix + chain.String()
+	mounts, err := p.prepare(ctx, key)
+	if err != nil {
+		return p.storing(err)
+	}
+	if err = p.build(ctx, index, key, mounts); err != nil {
+		p.store.removeHalf(context.WithoutCancel(ctx), key, mounts)
+		return err
+	}
+	p.board.enter(index, Done)
+	return nil
+}
 
-	defer p.timeline.enter(unpacking)()
-	p.board.enter(index, Unpacking)
-	begin := p.store.config.Now()
+// build unpacks a layer into the snapshot of that key and commits it upon those
+// below.
+func (p *puller) build(ctx context.Context, index int, key string, mounts []mount.Mount) error {
+	root, err := destination(mounts)
+	if err != nil {
+		return err
+	}
+	files, implied, err := p.apply(ctx, index, root)
+	if err != nil {
+		return err
+	}
+	below, err := p.stack.below(ctx, index)
+	if err != nil {
+		return err
+	}
+	configuration := p.documents.configuration
 	parent := ""
 	if index > 0 {
 		parent = configuration.chain[index-1].String()
-	}
-	key := unpackPrefix + chain.String()
-	mounts, err := p.prepare(ctx, key, parent)
-	if err != nil {
-		return 0, p.storing(err)
-	}
-	files, err := p.apply(ctx, index, mounts, below)
-	if err == nil {
-		label := snapshots.WithLabels(map[string]string{
-			unpackedLabel: strconv.FormatInt(below+files, 10),
-			p.fromLabel(): p.documents.manifest.Layers[index].Digest.String(),
-		})
-		if err = p.store.snapshots.Commit(ctx, chain.String(), key, label); err != nil {
-			err = p.storing(err)
+		parents, err := p.store.directories(ctx, configuration.chain[index-1])
+		if err == nil {
+			err = inherit(root, parents, implied)
+		}
+		if err != nil {
+			return p.storing(err)
 		}
 	}
-	if err != nil {
-		p.store.removeHalf(context.WithoutCancel(ctx), key, mounts)
-		return 0, err
+	labels := snapshots.WithLabels(map[string]string{
+		unpackedLabel: strconv.FormatInt(below+files, 10),
+		p.fromLabel(): p.documents.manifest.Layers[index].Digest.String(),
+	})
+	chain := configuration.chain[index].String()
+	if err := p.store.snapshots.Commit(ctx, chain, key, labels, snapshots.WithParent(parent)); err != nil {
+		return p.storing(err)
 	}
-	p.board.report(index, func(l *LayerReport) { l.Unpack, l.Unpacked = p.store.config.Now().Sub(begin), files })
-	p.board.enter(index, Done)
-	return below + files, nil
+	p.stack.commit(index, below+files)
+	return nil
 }
 
 // compare sees that a layer which is unpacked already is what the fetched blob
@@ -124,7 +150,7 @@ func (p *puller) compare(ctx context.Context, index int) error {
 	defer p.timeline.enter(unpacking)()
 	p.board.enter(index, Unpacking)
 	// Nothing is done with what it unpacks to; reading checks it.
-	if err := p.reading(ctx, index, 0, func(io.Reader, *bound) error { return nil }); err != nil {
+	if err := p.reading(ctx, index, func(io.Reader, *bound) error { return nil }); err != nil {
 		return err
 	}
 	return p.labelSnapshot(ctx, index)
@@ -132,21 +158,21 @@ func (p *puller) compare(ctx context.Context, index int) error {
 
 // prepare makes a snapshot to unpack into, in place of one that a failure
 // left.
-func (p *puller) prepare(ctx context.Context, key, parent string) ([]mount.Mount, error) {
-	mounts, err := p.store.snapshots.Prepare(ctx, key, parent)
+func (p *puller) prepare(ctx context.Context, key string) ([]mount.Mount, error) {
+	mounts, err := p.store.snapshots.Prepare(ctx, key, "")
 	if !errdefs.IsAlreadyExists(err) {
 		return mounts, err
 	}
 	if err := p.store.snapshots.Remove(ctx, key); err != nil {
 		return nil, err
 	}
-	return p.store.snapshots.Prepare(ctx, key, parent)
+	return p.store.snapshots.Prepare(ctx, key, "")
 }
 
 // removeHalf removes a snapshot that was not finished. Its files go first: where
 // the disk is full, the database has no room to note the removal before.
 func (s *Store) removeHalf(ctx context.Context, key string, mounts []mount.Mount) {
-	root, _, err := destination(mounts)
+	root, err := destination(mounts)
 	if err == nil {
 		err = os.RemoveAll(root)
 	}
@@ -156,24 +182,33 @@ func (s *Store) removeHalf(ctx context.Context, key string, mounts []mount.Mount
 	s.keeper.nudge() // the rest is removed by the garbage collection
 }
 
-// apply unpacks a layer into the directory behind mounts and returns the bytes
-// of its files.
-func (p *puller) apply(ctx context.Context, index int, mounts []mount.Mount, below int64) (files int64, err error) {
-	root, options, err := destination(mounts)
-	if err != nil {
-		return 0, err
+// apply unpacks a layer into the directory root and returns the bytes of its
+// files, and the directories that it has files in without naming them. Some
+// layers are unpacked at once; the others wait for their turn here.
+func (p *puller) apply(ctx context.Context, index int, root string) (files int64, implied []string, err error) {
+	if err := p.store.unpacking.Acquire(ctx, 1); err != nil {
+		return 0, nil, err
 	}
-	err = p.reading(ctx, index, below, func(stream io.Reader, bound *bound) error {
+	defer p.store.unpacking.Release(1)
+	defer p.timeline.enter(unpacking)()
+	p.board.enter(index, Unpacking)
+	begin := p.store.config.Now()
+	var options []archive.ApplyOpt
+	if index > 0 { // below the bottom there is nothing that could be whited out
+		options = append(options, archive.WithConvertWhiteout(archive.OverlayConvertWhiteout))
+	}
+	err = p.reading(ctx, index, func(stream io.Reader, bound *bound) error {
 		_, err := archive.Apply(ctx, root, stream, append(options, archive.WithFilter(bound.admit))...)
-		files = bound.files
+		files, implied = bound.files, bound.named.implied()
 		return err
 	})
-	return files, err
+	p.board.report(index, func(l *LayerReport) { l.Unpack, l.Unpacked = p.store.config.Now().Sub(begin), files })
+	return files, implied, err
 }
 
 // reading has use read a fetched layer's archive, and checks that all of it,
 // padding included, is what the configuration names.
-func (p *puller) reading(ctx context.Context, index int, below int64, use func(stream io.Reader, bound *bound) error) error {
+func (p *puller) reading(ctx context.Context, index int, use func(stream io.Reader, bound *bound) error) error {
 	layer := p.documents.manifest.Layers[index]
 	compressed, err := p.store.content.ReaderAt(ctx, layer)
 	if err != nil {
@@ -189,7 +224,7 @@ func (p *puller) reading(ctx context.Context, index int, below int64, use func(s
 
 	want := p.documents.configuration.RootFS.DiffIDs[index]
 	digester := want.Algorithm().Digester()
-	bound := &bound{ref: p.request.Image, most: p.store.config.MaxUnpacked, below: below, disk: p.store.disk, archive: plain}
+	bound := &bound{ref: p.request.Image, most: p.store.config.MaxUnpacked, all: &p.stack.files, disk: p.store.disk, archive: plain}
 	stream := io.TeeReader(bound, digester.Hash())
 	if err = use(stream, bound); err == nil {
 		_, err = io.Copy(io.Discard, stream)
@@ -223,29 +258,13 @@ func (p *puller) unpackFailed(ctx context.Context, layer digest.Digest, err erro
 	return layerBroken(p.request.Image, layer, err)
 }
 
-// destination is the directory that a snapshot's own files are in, and how a
-// layer is put there: without mounting anything, with whiteouts as overlayfs
-// has them, and with the parents' directories as models.
-func destination(mounts []mount.Mount) (root string, options []archive.ApplyOpt, err error) {
-	if len(mounts) != 1 {
-		return "", nil, fmt.Errorf("a snapshot of %d mounts instead of one", len(mounts))
+// destination is the directory that the files of a snapshot without a parent are
+// in.
+func destination(mounts []mount.Mount) (root string, err error) {
+	if len(mounts) != 1 || mounts[0].Type != "bind" {
+		return "", fmt.Errorf("a snapshot without a directory of its own: %v", mounts)
 	}
-	if mounts[0].Type == "bind" { // the bottom layer, where nothing can be whited out
-		return mounts[0].Source, nil, nil
-	}
-	options = []archive.ApplyOpt{archive.WithConvertWhiteout(archive.OverlayConvertWhiteout)}
-	for _, option := range mounts[0].Options {
-		if upper, ok := strings.CutPrefix(option, "upperdir="); ok {
-			root = upper
-		}
-		if lower, ok := strings.CutPrefix(option, "lowerdir="); ok {
-			options = append(options, archive.WithParents(strings.Split(lower, ":")))
-		}
-	}
-	if root == "" {
-		return "", nil, fmt.Errorf("a snapshot without a directory of its own: %v", mounts[0].Options)
-	}
-	return root, options, nil
+	return mounts[0].Source, nil
 }
 
 // countingReader tells how many bytes were read so far.
@@ -267,13 +286,14 @@ func (c *countingReader) Read(p []byte) (int, error) {
 type bound struct {
 	ref     image.Reference
 	most    int64
-	below   int64 // bytes of the layers below
+	all     *atomic.Int64 // bytes of the files of all layers of the image
 	disk    disk
 	archive io.Reader
 
 	read      int64 // bytes of the archive
 	files     int64 // bytes of the files in it, which may be more: some are mostly holes
 	unchecked int64 // bytes since the last look at the disk
+	named     named
 }
 
 func (b *bound) Read(p []byte) (int, error) {
@@ -293,10 +313,11 @@ func (b *bound) admit(header *tar.Header) (bool, error) {
 			delete(header.PAXRecords, key)
 		}
 	}
+	b.named.add(header)
 	const inode = 4096 // what the smallest file takes on most filesystems
 	need := int64(inode)
 	if header.Typeflag == tar.TypeReg {
-		if header.Size > b.most-b.below-b.files {
+		if header.Size > b.most || b.all.Add(header.Size) > b.most {
 			return false, imageTooLarge(b.ref, b.most)
 		}
 		b.files += header.Size

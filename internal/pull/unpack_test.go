@@ -4,9 +4,13 @@ import (
 	"archive/tar"
 	"bytes"
 	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
@@ -185,4 +189,90 @@ func TestAnImageThatUnpacksToTooMuchIsStopped(t *testing.T) {
 			wantFault(t, err, fault.Exhausted, "image_too_large")
 		})
 	}
+}
+
+func TestADirectoryThatALayerDoesNotNameStaysWhatItIsBelow(t *testing.T) {
+	when := time.Date(2020, 1, 2, 3, 4, 5, 0, time.UTC)
+	shared := dir("shared")
+	shared.Mode, shared.Uid, shared.Gid, shared.ModTime = 0o1777, 1000, 2000, when
+	shared.PAXRecords = map[string]string{"SCHILY.xattr.security.fairlead": "kept"}
+	named, replaced := dir("named"), dir("replaced")
+	named.Mode, replaced.Mode = 0o700, 0o700
+	rootfs, _ := unpacked(t,
+		layer(t, shared, named, replaced),
+		layer(t, file("between", "1"), link(tar.TypeSymlink, "replaced", "between")),
+		layer(t, file("shared/new/file", "2"), dir("named"), file("named/file", "2"), file("replaced/file", "2")),
+	)
+	var stat unix.Stat_t
+	if err := unix.Stat(filepath.Join(rootfs, "shared"), &stat); err != nil {
+		t.Fatal(err)
+	}
+	if stat.Mode&0o7777 != 0o1777 || stat.Uid != 1000 || stat.Gid != 2000 || stat.Mtim.Sec != when.Unix() {
+		t.Errorf("mode %o, owner %d:%d, time %d", stat.Mode&0o7777, stat.Uid, stat.Gid, stat.Mtim.Sec)
+	}
+	value := make([]byte, 16)
+	n, err := unix.Lgetxattr(filepath.Join(rootfs, "shared"), "security.fairlead", value)
+	if err != nil || string(value[:n]) != "kept" {
+		t.Errorf("the extended attribute is %q, %v", value[:max(n, 0)], err)
+	}
+	for name, want := range map[string]uint32{
+		"shared/new": 0o755, // is new
+		"named":      0o755, // the layer says so
+		"replaced":   0o755, // is no directory below
+	} {
+		if err := unix.Stat(filepath.Join(rootfs, name), &stat); err != nil || stat.Mode&0o7777 != want {
+			t.Errorf("%s has the mode %o, not %o (%v)", name, stat.Mode&0o7777, want, err)
+		}
+	}
+}
+
+func TestALayerIsUnpackedBeforeThoseBelowItAreHere(t *testing.T) {
+	far := newFarSide(t)
+	bottom := layer(t, file("a", "below"), file("b", "below"))
+	far.push(t, "acme/train:v1", imageOf(t, bottom, layer(t, file("b", "above"))))
+	above := make(chan struct{})
+	far.between(func(_ http.ResponseWriter, r *http.Request) bool {
+		if r.Method == http.MethodGet && strings.Contains(r.URL.Path, bottom.blobPath()) {
+			<-above
+		}
+		return false
+	})
+	store := openStore(t, pull.Config{ProgressEvery: time.Millisecond})
+	request := far.request(t, "acme/train:v1")
+	var once sync.Once
+	request.Progress = func(p pull.Progress) {
+		if len(p.Layers) == 2 && p.Layers[1].Phase == pull.Unpacking {
+			once.Do(func() { close(above) })
+		}
+	}
+	rootfs := mustMount(t, store, mustPull(t, store, request), "k")
+	if diff := cmp.Diff(map[string]string{"a": "below", "b": "above"}, readTree(t, rootfs)); diff != "" {
+		t.Errorf("tree (-want +got):\n%s", diff)
+	}
+}
+
+func TestImagesThatShareLayersInAnyOrderArePulledAtOnce(t *testing.T) {
+	far := newFarSide(t)
+	var layers []testLayer
+	for i := range 6 {
+		layers = append(layers, layer(t, file(fmt.Sprint("of-", i), noise(1<<16))))
+	}
+	for i := range 6 { // each has more of the same layers
+		far.push(t, fmt.Sprint("acme/train:v", i), imageOf(t, layers[:i+1]...))
+	}
+	store := openStore(t, pull.Config{Unpacks: 1, Parallel: 2})
+	var pulls sync.WaitGroup
+	for i := range 6 {
+		pulls.Go(func() {
+			img, err := store.Pull(t.Context(), far.request(t, fmt.Sprint("acme/train:v", i)))
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			if want := int64(i+1) << 16; img.Unpacked != want {
+				t.Errorf("image %d has %d bytes, not %d", i, img.Unpacked, want)
+			}
+		})
+	}
+	pulls.Wait()
 }
