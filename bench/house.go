@@ -27,6 +27,7 @@ const (
 - step: {name: first, image: "registry.acme.example/ml/train:v1", command: echo ready}
 - step: {name: wait, image: "registry.acme.example/ml/train:v1", command: [echo ready, sleep 600]}
 - step: {name: lines, image: "registry.acme.example/ml/train:v1", command: seq 1000000}
+- step: {name: nothing, image: "registry.acme.example/ml/train:v1", command: "true"}
 `
 )
 

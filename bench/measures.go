@@ -18,7 +18,6 @@ import (
 
 	"fairlead.dev/fairlead/internal/client"
 	"fairlead.dev/fairlead/internal/secret"
-	"fairlead.dev/fairlead/internal/source"
 	"fairlead.dev/fairlead/internal/wire"
 )
 
@@ -205,16 +204,12 @@ func (h *house) lease(ctx context.Context) (token secret.Text, lease string, err
 		return token, "", err
 	}
 	defer worker.Close()
-	var packed bytes.Buffer
-	if _, err := source.Pack(ctx, filepath.Join(h.dir, "project"), &packed, source.Options{}); err != nil {
-		return token, "", err
-	}
-	commit, err := h.api.ImportPackage(ctx, h.project.ID, "bench", "", &packed)
+	commit, err := h.importSteps(ctx, h.project)
 	if err != nil {
 		return token, "", err
 	}
 	for { // whoever takes what is queued: once the server's worker is full it is us
-		if _, err := h.api.CreateExecution(ctx, wire.NewExecution{Project: h.project.ID, Commit: commit.Identifier, Step: "wait"}); err != nil {
+		if _, err := h.api.CreateExecution(ctx, wire.NewExecution{Project: h.project.ID, Commit: commit, Step: "wait"}); err != nil {
 			return token, "", err
 		}
 		got, ok, err := worker.TakeLease(ctx, time.Second)
