@@ -142,8 +142,11 @@ func (h *house) command(ctx context.Context, args ...string) (*exec.Cmd, error) 
 }
 
 // memory is the server's resident memory in bytes: now, and at its peak.
-func (h *house) memory() (now, peak int64, err error) {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", h.server.Process.Pid))
+func (h *house) memory() (now, peak int64, err error) { return memoryOf(h.server.Process.Pid) }
+
+// memoryOf is a process's resident memory in bytes: now, and at its peak.
+func memoryOf(pid int) (now, peak int64, err error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
 		return 0, 0, err
 	}

@@ -27,6 +27,7 @@ var measures = []struct {
 	{"idle", "memory of an idle server", idle},
 	{"log", "a step that prints a million lines: none is lost, and the server's memory meanwhile", million},
 	{"queue", "a thousand executions of ten projects on one worker: how many end a second, and how fair that is to the projects", queue},
+	{"upload", "the code of a directory with a gigabyte: memory of the client and of the server meanwhile", upload},
 }
 
 func main() {

@@ -280,12 +280,8 @@ func idle(ctx context.Context, h *house) error {
 	if _, err := h.firstOutput(ctx, "first"); err != nil {
 		return err
 	}
-	timer := time.NewTimer(10 * time.Second)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-timer.C:
+	if err := rest(ctx); err != nil {
+		return err
 	}
 	now, peak, err := h.memory()
 	if err != nil {
@@ -293,6 +289,19 @@ func idle(ctx context.Context, h *house) error {
 	}
 	fmt.Printf("  resident: %.1f MiB (limit 60 MiB), at its peak so far: %.1f MiB\n", float64(now)/(1<<20), float64(peak)/(1<<20))
 	return nil
+}
+
+// rest is long enough for a server to give back the memory that it has no more
+// use for.
+func rest(ctx context.Context) error {
+	timer := time.NewTimer(10 * time.Second)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+		return nil
+	}
 }
 
 // million runs a step that prints a million numbers, and counts them.
