@@ -20,6 +20,9 @@ type File struct {
 	Deployments []*Deployment
 
 	root *node
+
+	// byName are the steps by their names, once none has another's.
+	byName map[string]*Step
 }
 
 // Image is a container image that a file names.
@@ -128,6 +131,12 @@ func (f *File) dropRepeated(r *report) {
 			mend("Give one of them another name.")
 	}
 	f.Steps = byName(f.Steps, func(s *Step) string { return s.Name }, func(s *Step) { repeated("step", s.Name, s.node) })
+	f.byName = make(map[string]*Step, len(f.Steps))
+	for _, s := range f.Steps {
+		if _, seen := f.byName[s.Name]; !seen { // several may have none
+			f.byName[s.Name] = s
+		}
+	}
 	f.Tasks = byName(f.Tasks, func(t *Task) string { return t.Name }, func(t *Task) { repeated("task", t.Name, t.node) })
 	f.Endpoints = byName(f.Endpoints, func(e *Endpoint) string { return e.Name }, func(e *Endpoint) { repeated("endpoint", e.Name, e.node) })
 	f.Pipelines = byName(f.Pipelines, func(p *Pipeline) string { return p.Name }, func(p *Pipeline) { repeated("pipeline", p.Name, p.node) })
@@ -135,14 +144,7 @@ func (f *File) dropRepeated(r *report) {
 }
 
 // step is the step of that name, and nil if there is none.
-func (f *File) step(name string) *Step {
-	for _, s := range f.Steps {
-		if s.Name == name {
-			return s
-		}
-	}
-	return nil
-}
+func (f *File) step(name string) *Step { return f.byName[name] }
 
 // task is the task of that name, and nil if there is none.
 func (f *File) task(name string) *Task {

@@ -194,6 +194,62 @@ func TestAFileThatMakesTooMuchOfItselfIsRefused(t *testing.T) {
 	}
 }
 
+// manySteps is a file of that many steps, with some of what steps have.
+func manySteps(count int) string {
+	var b strings.Builder
+	for i := range count {
+		fmt.Fprintf(&b, `- step:
+    name: step-%d
+    image: registry.example/train:v1
+    command: ["prepare --seed {parameter-value:seed}", "train {parameters}"]
+    parameters:
+      - {name: seed, type: integer, default: 1, min: 0}
+      - {name: rate, type: float, default: 0.5, pass-as: "--lr={v}"}
+      - {name: kind, type: string, default: a, choices: [a, b]}
+      - {name: quick, type: flag}
+      - {name: layers, type: integer, multiple: repeat, default: [1, 2]}
+    inputs: [{name: data, default: "s3://bucket/data"}]
+    environment-variables: [{name: RUN, default: "1"}]
+`, i)
+	}
+	return b.String()
+}
+
+func TestAFileOfAThousandStepsIsRead(t *testing.T) {
+	file, findings := valohaiyaml.Parse("f.yaml", []byte(manySteps(1000)))
+	if len(findings) > 0 || len(file.Steps) != 1000 {
+		t.Fatalf("%v", findings)
+	}
+	last, err := file.FindStep("step-999")
+	if err != nil || len(last.Parameters) != 5 {
+		t.Errorf("%+v, %v", last, err)
+	}
+}
+
+// What is wrong at the end of a long file is told with its own line, though the
+// file is read in pieces.
+func TestAMistakeInALongFileIsToldWithItsLine(t *testing.T) {
+	text := manySteps(1000)
+	_, findings := valohaiyaml.Parse("f.yaml", []byte(text+"- stepp: {}\n"))
+	if want := strings.Count(text, "\n") + 1; len(findings) != 1 || findings[0].Line != want || findings[0].Path != "1000.stepp" {
+		t.Errorf("%v, want one in line %d", findings, want)
+	}
+}
+
+// A file may have as many mistakes as it has keys: the work for each must not
+// grow with them.
+func TestAFileOfMistakesAloneIsReadToItsEnd(t *testing.T) {
+	var b strings.Builder
+	b.WriteString("- step:\n    name: a\n    image: b\n    command: c\n    timelimit: 1\n")
+	for i := range 45_000 {
+		fmt.Fprintf(&b, "    k%d: 1\n", i)
+	}
+	_, findings := valohaiyaml.Parse("f.yaml", []byte(b.String()))
+	if len(findings) != 1001 || findings[1000].Code != "too_many_findings" || findings[0].Mend != "Did you mean `time-limit`?" {
+		t.Errorf("%d findings, the first %v", len(findings), findings[0])
+	}
+}
+
 func TestYAMLThatIsNoneIsToldWithLineAndColumn(t *testing.T) {
 	for text, want := range map[string]string{
 		"- step:\n  name: x\n    image: y\n": "f:3:10: error: this is not YAML",

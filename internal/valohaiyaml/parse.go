@@ -15,17 +15,17 @@ import (
 
 // What a file may ask of its reader.
 const (
-	// MaxSize is how many bytes of a file are read: some thousands of steps.
+	// MaxSize is how many bytes of a file are read: more than a thousand steps.
 	MaxSize = 2 << 20
 
 	// maxDepth is how deep lists and maps may be nested; the format needs ten.
 	maxDepth = 64
 
 	// maxNodes is how many keys, values, lists and maps a file may have once
-	// its aliases are written out, each of which takes some 200 bytes. It is
-	// ten times what a large organisation's file has, and few enough to compare
-	// each with each.
-	maxNodes = 50_000
+	// its aliases are written out, each of which takes some 200 bytes. A file
+	// of a thousand steps has 70,000. It is few enough to compare the nodes of
+	// a pipeline, or the parameters of a step, each with each.
+	maxNodes = 100_000
 
 	// maxText is how many bytes all scalars may have, aliases written out.
 	maxText = 4 * MaxSize

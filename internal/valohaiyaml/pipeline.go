@@ -12,6 +12,9 @@ type Pipeline struct {
 	Nodes []*PipelineNode
 	edges []edge
 
+	// byName are the first nodes of each name.
+	byName map[string]*PipelineNode
+
 	node *node
 }
 
@@ -118,13 +121,18 @@ func narrowNode(r *report, n *node) *rule {
 }
 
 func pipelineOf(n *node) *Pipeline {
-	p := &Pipeline{Name: n.get("name").text(), node: n}
+	p := &Pipeline{Name: n.get("name").text(), byName: make(map[string]*PipelineNode), node: n}
 	for _, item := range n.get("nodes").list() {
 		if item.kind() == Map {
 			p.Nodes = append(p.Nodes, &PipelineNode{
 				Name: item.get("name").text(), Type: item.get("type").text(), Step: item.get("step").text(), Task: item.get("task").text(),
 				Deployment: item.get("deployment").text(), Image: item.get("override").get("image").text(), node: item,
 			})
+		}
+	}
+	for _, n := range p.Nodes {
+		if _, seen := p.byName[n.Name]; !seen {
+			p.byName[n.Name] = n
 		}
 	}
 	for _, item := range n.get("edges").list() {
@@ -145,16 +153,6 @@ func edgeEndOf(n *node) edgeEnd {
 	whole := len(parts) == 3
 	parts = append(parts, "", "")
 	return edgeEnd{node: parts[0], kind: parts[1], key: parts[2], at: n, whole: whole}
-}
-
-// find is the node of that name, and nil if there is none.
-func (p *Pipeline) find(name string) *PipelineNode {
-	for _, n := range p.Nodes {
-		if n.Name == name {
-			return n
-		}
-	}
-	return nil
 }
 
 func (p *Pipeline) nodeNames() []string {
@@ -260,7 +258,7 @@ func (p *Pipeline) lintEnd(f *File, end edgeEnd, r *report) {
 		r.add(Error, Lint, end.at, "edge_form", "%s is no end of an edge", quote(end.at.text())).mend("Write it as NODE.TYPE.KEY, such as train.output.*.")
 		return
 	}
-	n := p.find(end.node)
+	n := p.byName[end.node]
 	if n == nil {
 		r.unknownName(Error, end.at, "an edge of the pipeline "+quote(p.Name), "node", end.node, p.nodeNames)
 	}
@@ -308,7 +306,7 @@ func (p *Pipeline) lintTarget(f *File, end edgeEnd, r *report) {
 		r.add(Error, Lint, end.at, "target_form", "%s is no parameter of a node", quote(end.at.text())).mend("Write it as NODE.parameter.NAME.")
 		return
 	}
-	n := p.find(end.node)
+	n := p.byName[end.node]
 	if n == nil {
 		r.unknownName(Error, end.at, "a parameter of the pipeline "+quote(p.Name), "node", end.node, p.nodeNames)
 		return

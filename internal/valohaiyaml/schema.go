@@ -144,6 +144,7 @@ func (r *report) checkMap(n *node, ru *rule) {
 		}
 	}
 	r.checkChoice(n, ru)
+	var free []string // looked for once, since a map may have many keys
 	for _, e := range n.entries {
 		below, known := ru.keys[e.name()]
 		switch {
@@ -152,7 +153,10 @@ func (r *report) checkMap(n *node, ru *rule) {
 		case ru.values != nil:
 			r.check(e.value, ru.values)
 		case ru.keys != nil:
-			r.unknownKey(n, e, ru)
+			if free == nil {
+				free = freeKeys(n, ru)
+			}
+			r.unknownKey(n, e, free)
 		}
 	}
 }
@@ -167,15 +171,24 @@ func (r *report) missing(n *node, key string, ru *rule) {
 	}
 }
 
-func (r *report) unknownKey(n *node, e entry, ru *rule) {
-	f := r.add(Error, Schema, e.key, "unknown_key", "%s has no key %s", place(n), quote(e.name()))
-	var free []string
+// freeKeys are the keys of the rule that the map does not have.
+func freeKeys(n *node, ru *rule) []string {
+	free := make([]string, 0, len(ru.keys))
 	for key := range ru.keys {
 		if !n.has(key) {
 			free = append(free, key)
 		}
 	}
 	slices.Sort(free)
+	return free
+}
+
+func (r *report) unknownKey(n *node, e entry, free []string) {
+	told := !r.full()
+	f := r.add(Error, Schema, e.key, "unknown_key", "%s has no key %s", place(n), quote(e.name()))
+	if !told {
+		return
+	}
 	if near := nearest(strings.ReplaceAll(e.name(), "_", "-"), free); near != "" {
 		f.mend("Did you mean `%s`?", near)
 	}
