@@ -83,6 +83,9 @@ func load(data []byte, r *report) *node {
 	if c.failed {
 		return nil
 	}
+	if root.kind() == Null && root.source == "" {
+		root.line, root.column = 1, 1 // nothing stands anywhere, or behind the last line
+	}
 	return root
 }
 
