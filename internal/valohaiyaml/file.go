@@ -241,10 +241,17 @@ func (f *File) eachImage(visit func(n *node, where string)) {
 // and what nothing is done with, included.
 func (f *File) Data() Value { return f.root.data() }
 
-// lintImages tells of every image whose name Docker would refuse.
+// lintImages tells of every image whose name Docker would refuse. Most files name
+// few images many times.
 func (f *File) lintImages(r *report) {
+	problems := make(map[string]error)
 	f.eachImage(func(n *node, where string) {
-		if _, err := image.ParseReference(n.text()); err != nil {
+		err, seen := problems[n.text()]
+		if !seen {
+			_, err = image.ParseReference(n.text())
+			problems[n.text()] = err
+		}
+		if err != nil {
 			problem := fault.From(err)
 			r.add(Error, Lint, n, "image_name", "%s: %s", brief(where, 2*longestName), brief(problem.Message, longestProblem)).mend("%s", problem.Hint)
 		}

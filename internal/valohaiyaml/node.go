@@ -31,7 +31,12 @@ type node struct {
 type entry struct{ key, value *node }
 
 // name is the key's text.
-func (e entry) name() string { return e.key.value.String() }
+func (e entry) name() string {
+	if e.key.value.kind == Text {
+		return e.key.value.text
+	}
+	return e.key.value.String()
+}
 
 // kind is what the node is; Null for a nil node.
 func (n *node) kind() Kind {
@@ -118,17 +123,17 @@ func (n *node) data() Value {
 	case Null:
 		return Value{}
 	case List:
-		v := Value{kind: List, list: make([]Value, len(n.items))}
+		items := make([]Value, len(n.items))
 		for i, item := range n.items {
-			v.list[i] = item.data()
+			items[i] = item.data()
 		}
-		return v
+		return ListValue(items...)
 	case Map:
-		v := Value{kind: Map, keys: make([]Value, len(n.entries)), list: make([]Value, len(n.entries))}
+		all := &content{keys: make([]Value, len(n.entries)), list: make([]Value, len(n.entries))}
 		for i, e := range n.entries {
-			v.keys[i], v.list[i] = e.key.value, e.value.data()
+			all.keys[i], all.list[i] = e.key.value, e.value.data()
 		}
-		return v
+		return Value{kind: Map, content: all}
 	default:
 		return n.value
 	}

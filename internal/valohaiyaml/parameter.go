@@ -239,6 +239,12 @@ var (
 // Python; a string parameter takes every value as it is. It is v itself, and
 // false, where that cannot be done.
 func (p *Parameter) convert(v Value) (Value, bool) {
+	if p.Type != IntegerParameter && p.Type != FloatParameter {
+		return v, true
+	}
+	if p.Type == IntegerParameter && v.kind == Integer && len(v.text) <= mostDigits || p.Type == FloatParameter && v.kind == Float {
+		return v, true // its text is read as the same number
+	}
 	digits := strings.TrimFunc(v.String(), isPythonSpace)
 	switch p.Type {
 	case IntegerParameter:

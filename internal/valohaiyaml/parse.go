@@ -56,26 +56,24 @@ func load(data []byte, r *report) *node {
 	if !checkText(data, r) {
 		return nil
 	}
-	loader, err := yaml.NewLoader(bytes.NewReader(data), yaml.WithV4Defaults(), yaml.WithUniqueKeys(false), yaml.WithPlugin(limits{}))
-	if err != nil {
-		r.add(Error, Syntax, top, "yaml_syntax", "the file cannot be read as YAML: %s", printable(err.Error()))
-		return nil
+	if root := loadPieces(data, pieceCount(len(data))); root != nil {
+		return root
 	}
-	var document, second yaml.Node
-	switch err := loader.Load(&document); {
+	return loadWhole(data, r)
+}
+
+// loadWhole is load for a text.
+func loadWhole(data []byte, r *report) *node {
+	document, second, err := read(data)
+	switch {
 	case errors.Is(err, io.EOF):
-		return top
+		return &node{line: 1, column: 1}
 	case err != nil:
 		syntaxFinding(err, data, r)
 		return nil
-	}
-	switch err := loader.Load(&second); {
-	case err == nil:
+	case second != nil:
 		at := &node{line: second.Line, column: second.Column}
 		r.add(Error, Syntax, at, "several_documents", "the file holds more than one YAML document").mend("Leave out the line `---` between them.")
-		return nil
-	case !errors.Is(err, io.EOF):
-		syntaxFinding(err, data, r)
 		return nil
 	}
 	c := composer{report: r}
@@ -89,9 +87,29 @@ func load(data []byte, r *report) *node {
 	return root
 }
 
+// read reads the documents of data, of which there should be one: a second one is
+// given too. The error is io.EOF where there is none at all.
+func read(data []byte) (document, second *yaml.Node, err error) {
+	loader, err := yaml.NewLoader(bytes.NewReader(data), yaml.WithV4Defaults(), yaml.WithUniqueKeys(false), yaml.WithPlugin(limits{}))
+	if err != nil {
+		return nil, nil, err
+	}
+	document, second = new(yaml.Node), new(yaml.Node)
+	if err := loader.Load(document); err != nil {
+		return nil, nil, err
+	}
+	if err := loader.Load(second); !errors.Is(err, io.EOF) {
+		return document, second, err
+	}
+	return document, nil, nil
+}
+
 // checkText refuses what is no text in UTF-8, or has characters that YAML
 // forbids (https://yaml.org/spec/1.1/#c-printable).
 func checkText(data []byte, r *report) bool {
+	if isPlainASCII(data) {
+		return true
+	}
 	at := &node{line: 1, column: 1}
 	for i := 0; i < len(data); {
 		char, size := utf8.DecodeRune(data[i:])
@@ -108,6 +126,16 @@ func checkText(data []byte, r *report) bool {
 			at.column++
 		}
 		i += size
+	}
+	return true
+}
+
+// isPlainASCII reports whether data has nothing but ASCII that YAML allows.
+func isPlainASCII(data []byte) bool {
+	for _, char := range data {
+		if char >= 0x7f || char < ' ' && char != '\n' && char != '\r' && char != '\t' {
+			return false
+		}
 	}
 	return true
 }
@@ -157,6 +185,12 @@ type composer struct {
 	text   int
 	failed bool
 
+	// above is how many lines stand above the text that is composed.
+	above int
+
+	// spare are nodes that were made together and not used yet.
+	spare []node
+
 	// open are the aliased nodes that are being written out, to see circles.
 	open []*yaml.Node
 }
@@ -170,9 +204,22 @@ func (c *composer) fail(at *node, code, format string, args ...any) {
 	c.failed = true
 }
 
+// node makes a node. They are made many at a time: they live as long as each
+// other, and a file has tens of thousands.
+func (c *composer) node() *node {
+	const together = 128
+	if len(c.spare) == 0 {
+		c.spare = make([]node, together)
+	}
+	n := &c.spare[0]
+	c.spare = c.spare[1:]
+	return n
+}
+
 // compose makes the node of y below parent.
 func (c *composer) compose(y *yaml.Node, parent *node) *node {
-	n := &node{line: y.Line, column: y.Column, parent: parent}
+	n := c.node()
+	n.line, n.column, n.parent = c.above+y.Line, y.Column, parent
 	if c.nodes++; c.nodes > maxNodes {
 		c.fail(n, "too_many_nodes", "with its aliases written out the file has more than %d values", maxNodes)
 	}
@@ -185,10 +232,10 @@ func (c *composer) compose(y *yaml.Node, parent *node) *node {
 	if y.Kind == yaml.AliasNode {
 		return c.alias(y, n)
 	}
-	switch tag := y.ShortTag(); {
+	switch {
 	case y.Kind == yaml.ScalarNode:
 		c.scalar(y, n)
-	case y.Kind == yaml.SequenceNode && tag == "!!seq":
+	case y.Kind == yaml.SequenceNode && y.ShortTag() == "!!seq":
 		n.value.kind = List
 		n.items = make([]*node, 0, len(y.Content))
 		for i, item := range y.Content {
@@ -196,7 +243,7 @@ func (c *composer) compose(y *yaml.Node, parent *node) *node {
 			child.index = i
 			n.items = append(n.items, child)
 		}
-	case y.Kind == yaml.MappingNode && tag == "!!map":
+	case y.Kind == yaml.MappingNode && y.ShortTag() == "!!map":
 		n.value.kind = Map
 		c.mapping(y, n)
 	default:
@@ -264,7 +311,8 @@ func (c *composer) badTag(y *yaml.Node, n *node) {
 // mapping fills n with the keys of y. Keys of its own beat those that a merge
 // key `<<` brings in, and of several merge keys the last beats the others.
 func (c *composer) mapping(y *yaml.Node, n *node) {
-	place := make(map[string]int, len(y.Content)/2)
+	n.entries = make([]entry, 0, len(y.Content)/2)
+	known := places{of: n}
 	var merged []*node
 	for i := 0; i+1 < len(y.Content) && !c.failed; i += 2 {
 		key, value := c.compose(y.Content[i], n), c.compose(y.Content[i+1], n)
@@ -277,22 +325,19 @@ func (c *composer) mapping(y *yaml.Node, n *node) {
 			continue
 		}
 		key.key, value.key = key, key
-		at, seen := place[identity(key)]
-		if seen {
+		if at, seen := known.find(key); seen {
 			c.report.add(Warning, Lint, key, "duplicate_key", "the key %s is given twice in one map; the last one counts", quote(key.value.String())).
 				mend("Leave one of them out; the first stands in line %d.", n.entries[at].key.line)
 			n.entries[at] = entry{key, value}
 			continue
 		}
-		place[identity(key)] = len(n.entries)
-		n.entries = append(n.entries, entry{key, value})
+		known.add(entry{key, value})
 	}
 	for _, source := range merged {
 		for _, e := range source.entries {
-			if _, seen := place[identity(e.key)]; !seen {
-				place[identity(e.key)] = len(n.entries)
+			if _, seen := known.find(e.key); !seen {
 				e.key.parent, e.value.parent = n, n
-				n.entries = append(n.entries, e)
+				known.add(e)
 			}
 		}
 	}
@@ -316,6 +361,42 @@ func (c *composer) mergeSources(value *node) []*node {
 		}
 	}
 	return sources
+}
+
+// places finds the entries of a map by their keys: in a map of usual size by
+// looking at each, in a large one by their identity.
+type places struct {
+	of   *node
+	byID map[string]int // nil for a map of usual size
+}
+
+// find is the place of the entry with that key.
+func (p *places) find(key *node) (at int, seen bool) {
+	if p.byID != nil {
+		at, seen = p.byID[identity(key)]
+		return at, seen
+	}
+	for i, e := range p.of.entries {
+		if e.key.value.kind == key.value.kind && e.key.value.String() == key.value.String() {
+			return i, true
+		}
+	}
+	return 0, false
+}
+
+// add puts an entry behind those that are there.
+func (p *places) add(e entry) {
+	const usual = 16
+	p.of.entries = append(p.of.entries, e)
+	switch count := len(p.of.entries); {
+	case p.byID != nil:
+		p.byID[identity(e.key)] = count - 1
+	case count > usual:
+		p.byID = make(map[string]int, 2*count)
+		for i, e := range p.of.entries {
+			p.byID[identity(e.key)] = i
+		}
+	}
 }
 
 // identity tells keys apart: the number 1 is not the string "1".

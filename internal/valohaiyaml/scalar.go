@@ -37,6 +37,9 @@ func resolve(text string) (Value, error) {
 	if !strings.ContainsRune("-+.0123456789", rune(text[0])) {
 		return TextValue(text), nil
 	}
+	if isPlainInteger(text) {
+		return Value{kind: Integer, text: text}, nil
+	}
 	switch {
 	case floatShape.MatchString(text):
 		return float(text)
@@ -47,6 +50,20 @@ func resolve(text string) (Value, error) {
 	default:
 		return TextValue(text), nil
 	}
+}
+
+// isPlainInteger reports whether a text is an integer as most are written, which
+// is how it prints too: decimal digits, the first of them no zero.
+func isPlainInteger(text string) bool {
+	if len(text) > mostDigits || text == "" || text[0] == '0' && text != "0" {
+		return false
+	}
+	for i := range len(text) {
+		if text[i] < '0' || text[i] > '9' {
+			return false
+		}
+	}
+	return true
 }
 
 // integer is the value of a text of integerShape.

@@ -2,6 +2,7 @@ package valohaiyaml
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -44,9 +45,31 @@ type Value struct {
 	truth bool
 	float float64
 
+	// content is that of a list or a map; nil where it is empty, and for all
+	// other kinds. Most values are none of the two, and there are many.
+	content *content
+}
+
+// content is what a list or a map holds.
+type content struct {
 	// list holds a list's items, or a map's values, whose keys are keys.
-	list []Value
-	keys []Value
+	list, keys []Value
+}
+
+// list are a list's items, or a map's values.
+func (v Value) list() []Value {
+	if v.content == nil {
+		return nil
+	}
+	return v.content.list
+}
+
+// keys are a map's keys.
+func (v Value) keys() []Value {
+	if v.content == nil {
+		return nil
+	}
+	return v.content.keys
 }
 
 // BoolValue is a boolean.
@@ -62,7 +85,7 @@ func FloatValue(f float64) Value { return Value{kind: Float, float: f} }
 func TextValue(s string) Value { return Value{kind: Text, text: s} }
 
 // ListValue is a list.
-func ListValue(items ...Value) Value { return Value{kind: List, list: items} }
+func ListValue(items ...Value) Value { return Value{kind: List, content: &content{list: items}} }
 
 // Kind is what v is.
 func (v Value) Kind() Kind { return v.kind }
@@ -75,7 +98,7 @@ func (v Value) Items() []Value {
 	if v.kind != List {
 		return nil
 	}
-	return v.list
+	return v.list()
 }
 
 // Truthy is Python's bool(): false for null, false, zero and what is empty.
@@ -92,7 +115,7 @@ func (v Value) Truthy() bool {
 	case Text:
 		return v.text != ""
 	case List, Map:
-		return len(v.list) > 0
+		return len(v.list()) > 0
 	default:
 		return true
 	}
@@ -127,7 +150,7 @@ func (v Value) repr() string {
 		return pythonQuote(v.text)
 	case List:
 		b.WriteByte('[')
-		for i, item := range v.list {
+		for i, item := range v.list() {
 			if i > 0 {
 				b.WriteString(", ")
 			}
@@ -136,11 +159,11 @@ func (v Value) repr() string {
 		b.WriteByte(']')
 	case Map:
 		b.WriteByte('{')
-		for i, item := range v.list {
+		for i, item := range v.list() {
 			if i > 0 {
 				b.WriteString(", ")
 			}
-			b.WriteString(v.keys[i].repr() + ": " + item.repr())
+			b.WriteString(v.keys()[i].repr() + ": " + item.repr())
 		}
 		b.WriteByte('}')
 	default:
@@ -159,7 +182,9 @@ func (v Value) Equal(w Value) bool {
 // identity is the same text for equal values, and no other.
 func (v Value) identity() string {
 	switch v.kind {
-	case Boolean, Integer, Float:
+	case Integer:
+		return v.text
+	case Boolean, Float:
 		if v.kind == Float && (math.IsNaN(v.float) || math.IsInf(v.float, 0)) {
 			return v.String()
 		}
@@ -171,10 +196,10 @@ func (v Value) identity() string {
 	case List, Map:
 		var b strings.Builder
 		fmt.Fprintf(&b, "%d", v.kind)
-		for i, item := range v.list {
+		for i, item := range v.list() {
 			text := item.identity()
 			if v.kind == Map {
-				key := v.keys[i].identity()
+				key := v.keys()[i].identity()
 				fmt.Fprintf(&b, ",%d:%s", len(key), key)
 			}
 			fmt.Fprintf(&b, ",%d:%s", len(text), text)
@@ -207,8 +232,16 @@ func (v Value) compare(w Value) order {
 	if v.isNaN() || w.isNaN() {
 		return unordered
 	}
+	if v.isShort() && w.isShort() {
+		a, _ := strconv.ParseInt(v.text, 10, 64)
+		b, _ := strconv.ParseInt(w.text, 10, 64)
+		return order(cmp.Compare(a, b))
+	}
 	return order(v.big().Cmp(w.big()))
 }
+
+// isShort reports whether v is an integer that an int64 holds for sure.
+func (v Value) isShort() bool { return v.kind == Integer && len(v.text) <= 18 }
 
 // big is a number without loss. NaN is no such number.
 func (v Value) big() *big.Float {
@@ -251,15 +284,15 @@ func (v Value) Data() any {
 		}
 		return json.Number(v.String())
 	case List:
-		items := make([]any, len(v.list))
-		for i, item := range v.list {
+		items := make([]any, len(v.list()))
+		for i, item := range v.list() {
 			items[i] = item.Data()
 		}
 		return items
 	case Map:
-		entries := make(map[string]any, len(v.list))
-		for i, item := range v.list {
-			entries[v.keys[i].String()] = item.Data()
+		entries := make(map[string]any, len(v.list()))
+		for i, item := range v.list() {
+			entries[v.keys()[i].String()] = item.Data()
 		}
 		return entries
 	default:
@@ -299,25 +332,25 @@ func fromData(raw any) (Value, error) {
 	case json.Number:
 		return fromNumber(string(raw))
 	case []any:
-		v := Value{kind: List, list: make([]Value, 0, len(raw))}
+		items := make([]Value, 0, len(raw))
 		for _, item := range raw {
 			value, err := fromData(item)
 			if err != nil {
 				return Value{}, err
 			}
-			v.list = append(v.list, value)
+			items = append(items, value)
 		}
-		return v, nil
+		return ListValue(items...), nil
 	case map[string]any:
-		v := Value{kind: Map}
+		var all content
 		for _, key := range slices.Sorted(maps.Keys(raw)) {
 			value, err := fromData(raw[key])
 			if err != nil {
 				return Value{}, err
 			}
-			v.keys, v.list = append(v.keys, TextValue(key)), append(v.list, value)
+			all.keys, all.list = append(all.keys, TextValue(key)), append(all.list, value)
 		}
-		return v, nil
+		return Value{kind: Map, content: &all}, nil
 	default:
 		return Value{}, fmt.Errorf("%T is no JSON data", raw)
 	}
