@@ -57,7 +57,7 @@ func Parse(name string, data []byte) (*File, Findings) {
 			mend("Begin each item with `- step:`.")
 		return file, r.sorted()
 	}
-	for _, item := range root.items {
+	for _, item := range root.list() {
 		file.item(item, r)
 	}
 	file.dropRepeated(r)
@@ -78,7 +78,7 @@ func (f *File) item(item *node, r *report) {
 		return
 	}
 	kind := itemKeys[at]
-	for _, e := range item.entries {
+	for _, e := range item.entries() {
 		if e.name() != kind && slices.Contains(itemKeys, e.name()) {
 			r.add(Warning, Lint, e.key, "ignored_key", "the key %s is ignored, since the item is a %s already", quote(e.name()), kind).
 				mend("Make it an item of its own.")
@@ -113,13 +113,13 @@ func (f *File) item(item *node, r *report) {
 }
 
 func (f *File) unknownItem(item *node, r *report) {
-	for _, e := range item.entries {
+	for _, e := range item.entries() {
 		w := r.add(Warning, Lint, e.key, "unknown_item", "nothing is done with %s", quote(e.name()))
 		if near := nearest(e.name(), itemKeys); near != "" {
 			w.mend("Did you mean `%s`?", near)
 		}
 	}
-	if len(item.entries) == 0 {
+	if len(item.entries()) == 0 {
 		r.add(Warning, Lint, item, "unknown_item", "nothing is done with an empty map")
 	}
 }

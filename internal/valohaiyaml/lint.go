@@ -78,7 +78,7 @@ func (p *Parameter) lintDefault(r *report) {
 	}
 	items := []*node{at}
 	if at.kind() == List {
-		items = at.items
+		items = at.list()
 		if p.Multiple == Single {
 			r.add(Warning, Lint, at, "default", "parameter %s: the default is a list, and only a single value is allowed", quote(p.Name)).
 				mend("Say with `multiple` how several values are passed.")

@@ -17,14 +17,20 @@ type node struct {
 
 	line, column int
 
-	// items are a list's; entries a map's, in the order of the file.
-	items   []*node
-	entries []entry
+	// inside is what a list or a map has; nil for all others, which are many.
+	inside *inside
 
 	// parent holds this node under key, or as its item number index.
 	parent *node
 	key    *node
 	index  int
+}
+
+// inside are the items of a list, or the entries of a map in the order of the
+// file.
+type inside struct {
+	items   []*node
+	entries []entry
 }
 
 // entry is a key of a map with its value.
@@ -51,7 +57,7 @@ func (n *node) get(key string) *node {
 	if n == nil {
 		return nil
 	}
-	for _, e := range n.entries {
+	for _, e := range n.entries() {
 		if e.key.value.kind == Text && e.key.value.text == key {
 			return e.value
 		}
@@ -64,10 +70,18 @@ func (n *node) has(key string) bool { return n.get(key) != nil }
 
 // list is a list's items.
 func (n *node) list() []*node {
-	if n == nil {
+	if n == nil || n.inside == nil {
 		return nil
 	}
-	return n.items
+	return n.inside.items
+}
+
+// entries are a map's entries.
+func (n *node) entries() []entry {
+	if n == nil || n.inside == nil {
+		return nil
+	}
+	return n.inside.entries
 }
 
 // text is a string, and "" for anything else.
@@ -123,14 +137,14 @@ func (n *node) data() Value {
 	case Null:
 		return Value{}
 	case List:
-		items := make([]Value, len(n.items))
-		for i, item := range n.items {
+		items := make([]Value, len(n.list()))
+		for i, item := range n.list() {
 			items[i] = item.data()
 		}
 		return ListValue(items...)
 	case Map:
-		all := &content{keys: make([]Value, len(n.entries)), list: make([]Value, len(n.entries))}
-		for i, e := range n.entries {
+		all := &content{keys: make([]Value, len(n.entries())), list: make([]Value, len(n.entries()))}
+		for i, e := range n.entries() {
 			all.keys[i], all.list[i] = e.key.value, e.value.data()
 		}
 		return Value{kind: Map, content: all}

@@ -237,11 +237,11 @@ func (c *composer) compose(y *yaml.Node, parent *node) *node {
 		c.scalar(y, n)
 	case y.Kind == yaml.SequenceNode && y.ShortTag() == "!!seq":
 		n.value.kind = List
-		n.items = make([]*node, 0, len(y.Content))
+		n.inside = &inside{items: make([]*node, 0, len(y.Content))}
 		for i, item := range y.Content {
 			child := c.compose(item, n)
 			child.index = i
-			n.items = append(n.items, child)
+			n.inside.items = append(n.inside.items, child)
 		}
 	case y.Kind == yaml.MappingNode && y.ShortTag() == "!!map":
 		n.value.kind = Map
@@ -311,7 +311,7 @@ func (c *composer) badTag(y *yaml.Node, n *node) {
 // mapping fills n with the keys of y. Keys of its own beat those that a merge
 // key `<<` brings in, and of several merge keys the last beats the others.
 func (c *composer) mapping(y *yaml.Node, n *node) {
-	n.entries = make([]entry, 0, len(y.Content)/2)
+	n.inside = &inside{entries: make([]entry, 0, len(y.Content)/2)}
 	known := places{of: n}
 	var merged []*node
 	for i := 0; i+1 < len(y.Content) && !c.failed; i += 2 {
@@ -327,14 +327,14 @@ func (c *composer) mapping(y *yaml.Node, n *node) {
 		key.key, value.key = key, key
 		if at, seen := known.find(key); seen {
 			c.report.add(Warning, Lint, key, "duplicate_key", "the key %s is given twice in one map; the last one counts", quote(key.value.String())).
-				mend("Leave one of them out; the first stands in line %d.", n.entries[at].key.line)
-			n.entries[at] = entry{key, value}
+				mend("Leave one of them out; the first stands in line %d.", n.entries()[at].key.line)
+			n.inside.entries[at] = entry{key, value}
 			continue
 		}
 		known.add(entry{key, value})
 	}
 	for _, source := range merged {
-		for _, e := range source.entries {
+		for _, e := range source.entries() {
 			if _, seen := known.find(e.key); !seen {
 				e.key.parent, e.value.parent = n, n
 				known.add(e)
@@ -352,7 +352,7 @@ func isMerge(y *yaml.Node) bool {
 func (c *composer) mergeSources(value *node) []*node {
 	sources := []*node{value}
 	if value.kind() == List {
-		sources = value.items
+		sources = value.list()
 	}
 	for _, source := range sources {
 		if source.kind() != Map {
@@ -376,7 +376,7 @@ func (p *places) find(key *node) (at int, seen bool) {
 		at, seen = p.byID[identity(key)]
 		return at, seen
 	}
-	for i, e := range p.of.entries {
+	for i, e := range p.of.entries() {
 		if e.key.value.kind == key.value.kind && e.key.value.String() == key.value.String() {
 			return i, true
 		}
@@ -387,13 +387,13 @@ func (p *places) find(key *node) (at int, seen bool) {
 // add puts an entry behind those that are there.
 func (p *places) add(e entry) {
 	const usual = 16
-	p.of.entries = append(p.of.entries, e)
-	switch count := len(p.of.entries); {
+	p.of.inside.entries = append(p.of.inside.entries, e)
+	switch count := len(p.of.entries()); {
 	case p.byID != nil:
 		p.byID[identity(e.key)] = count - 1
 	case count > usual:
 		p.byID = make(map[string]int, 2*count)
-		for i, e := range p.of.entries {
+		for i, e := range p.of.entries() {
 			p.byID[identity(e.key)] = i
 		}
 	}

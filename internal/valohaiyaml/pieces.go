@@ -44,9 +44,9 @@ func loadPieces(data []byte, count int) *node {
 			continue
 		}
 		whole.nodes-- // its list is no other one
-		for _, item := range p.root.items {
-			item.parent, item.index = whole.root, len(whole.root.items)
-			whole.root.items = append(whole.root.items, item)
+		for _, item := range p.root.list() {
+			item.parent, item.index = whole.root, len(whole.root.list())
+			whole.root.inside.items = append(whole.root.inside.items, item)
 		}
 	}
 	if whole.nodes > maxNodes || whole.text > maxText {

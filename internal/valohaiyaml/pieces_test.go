@@ -35,10 +35,10 @@ func printed(n, parent *node) []string {
 	if n.parent != parent {
 		lines = append(lines, "which is in the wrong list or map")
 	}
-	for _, item := range n.items {
+	for _, item := range n.list() {
 		lines = append(lines, printed(item, n)...)
 	}
-	for _, e := range n.entries {
+	for _, e := range n.entries() {
 		lines = append(lines, printed(e.key, n)...)
 		lines = append(lines, printed(e.value, n)...)
 	}

@@ -137,8 +137,8 @@ func pipelineOf(n *node) *Pipeline {
 	}
 	for _, item := range n.get("edges").list() {
 		source, target := item.get("source"), item.get("target")
-		if item.kind() == List && len(item.items) == 2 {
-			source, target = item.items[0], item.items[1]
+		if item.kind() == List && len(item.list()) == 2 {
+			source, target = item.list()[0], item.list()[1]
 		}
 		if source.kind() == Text && target.kind() == Text {
 			p.edges = append(p.edges, edge{edgeEndOf(source), edgeEndOf(target)})

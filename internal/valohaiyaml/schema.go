@@ -102,11 +102,11 @@ func (r *report) check(n *node, ru *rule) {
 		}
 		r.checkMap(n, ru)
 	case List:
-		if ru.count > 0 && len(n.items) != ru.count {
-			r.add(Error, Schema, n, "item_count", "%s must have exactly %d items, not %d", place(n), ru.count, len(n.items))
+		if ru.count > 0 && len(n.list()) != ru.count {
+			r.add(Error, Schema, n, "item_count", "%s must have exactly %d items, not %d", place(n), ru.count, len(n.list()))
 		}
 		if ru.items != nil {
-			for _, item := range n.items {
+			for _, item := range n.list() {
 				r.check(item, ru.items)
 			}
 		}
@@ -145,7 +145,7 @@ func (r *report) checkMap(n *node, ru *rule) {
 	}
 	r.checkChoice(n, ru)
 	var free []string // looked for once, since a map may have many keys
-	for _, e := range n.entries {
+	for _, e := range n.entries() {
 		below, known := ru.keys[e.name()]
 		switch {
 		case known && e.key.kind() == Text:
@@ -164,7 +164,7 @@ func (r *report) checkMap(n *node, ru *rule) {
 // missing tells of a required key that is not there.
 func (r *report) missing(n *node, key string, ru *rule) {
 	f := r.add(Error, Schema, n, "required", "%s needs the key `%s`", place(n), key)
-	for _, e := range n.entries {
+	for _, e := range n.entries() {
 		if _, known := ru.keys[e.name()]; !known && nearest(e.name(), []string{key}) != "" {
 			f.mend("Did you mean `%s` with the key %s in line %d?", key, quote(e.name()), e.key.line)
 		}

@@ -255,8 +255,8 @@ func mountsOf(n *node) []Mount {
 			ReadOnly: item.get("readonly").truth(false), Type: strings.ToLower(item.get("type").text()),
 		}
 		if options := item.get("options"); options.kind() == Map {
-			m.Options = make(map[string]Value, len(options.entries))
-			for _, e := range options.entries {
+			m.Options = make(map[string]Value, len(options.entries()))
+			for _, e := range options.entries() {
 				m.Options[e.name()] = e.value.data()
 			}
 		}
@@ -268,8 +268,8 @@ func mountsOf(n *node) []Mount {
 func resourcesOf(n *node) Resources {
 	res := Resources{CPU: rangeOf(n.get("cpu")), Memory: rangeOf(n.get("memory")), EphemeralStorage: rangeOf(n.get("ephemeral-storage"))}
 	if devices := n.get("devices"); devices.kind() == Map {
-		res.Devices = make(map[string]float64, len(devices.entries))
-		for _, e := range devices.entries {
+		res.Devices = make(map[string]float64, len(devices.entries()))
+		for _, e := range devices.entries() {
 			if count := e.value.number(); count != nil {
 				res.Devices[e.name()] = *count
 			}

@@ -77,7 +77,7 @@ func (t *Task) lint(f *File, r *report) {
 			r.add(Warning, Lint, n, "task_type", "%s has a meaning in a task of type `%s` alone, and this is `%s`", place(n), taskType, printable(t.Type))
 		}
 	}
-	if slices.ContainsFunc(t.node.get("parameter-sets").list(), func(set *node) bool { return len(set.entries) > 0 }) {
+	if slices.ContainsFunc(t.node.get("parameter-sets").list(), func(set *node) bool { return len(set.entries()) > 0 }) {
 		only("parameter-sets", manualTask)
 	}
 	for _, key := range []string{"engine", "optimization-target-metric", "optimization-target-value"} {
