@@ -26,6 +26,7 @@ var measures = []struct {
 	{"grants", "pull grants a second from the cache over HTTP, and how long the slowest wait", grants},
 	{"idle", "memory of an idle server", idle},
 	{"log", "a step that prints a million lines: none is lost, and the server's memory meanwhile", million},
+	{"lint", "a valohai.yaml of a thousand steps, parsed and linted", lint},
 	{"queue", "a thousand executions of ten projects on one worker: how many end a second, and how fair that is to the projects", queue},
 	{"upload", "the code of a directory with a gigabyte: memory of the client and of the server meanwhile", upload},
 }
