@@ -15,7 +15,7 @@ var failingRooms = []string{"oci", "diagnosis", "grant", "broker", "pull", "engi
 // elsewhere are codes of errors.md that other rooms make, or that have a name in
 // the source.
 var elsewhere = []string{
-	"internal", "image_name", "personal_project", "seal_broken", "root_needed", "worker_lost", "packages_unreadable", "disk_full", "git_address_forbidden", "repository_none", "commit_unknown",
+	"internal", "image_name", "personal_project", "seal_broken", "root_needed", "worker_lost", "packages_unreadable", "disk_full", "layer_corrupt", "git_address_forbidden", "repository_none", "commit_unknown",
 	"source_truncated", "source_corrupt", "source_unsafe", "source_too_large",
 }
 

@@ -118,9 +118,8 @@ const (
 )
 
 // keepDocuments writes an image's documents down, each holding the next one,
-// and the configuration holding the unpacked layers. The layers as the
-// registry has them are held by nothing but the lease: once they are unpacked
-// they are of no use.
+// and the configuration holding the unpacked layers. The layers as the registry
+// has them are not kept.
 func (s *Store) keepDocuments(ctx context.Context, d documents) error {
 	for i, saved := range d.manifests {
 		next := d.config.Digest

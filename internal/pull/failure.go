@@ -9,16 +9,19 @@ import (
 	"fairlead.dev/fairlead/internal/image"
 )
 
+// layerCorrupt is the code of a layer that is not what it should be.
+const layerCorrupt = "layer_corrupt"
+
 // layerAltered is a layer whose bytes are not those that the manifest names.
 func layerAltered(ref image.Reference, layer digest.Digest, cause error) *fault.Error {
-	return fault.New(fault.Unavailable, "layer_corrupt", "layer %s of %s arrived truncated or altered, so nothing of it was kept", layer, ref).
+	return fault.New(fault.Unavailable, layerCorrupt, "layer %s of %s arrived truncated or altered, so nothing of it was kept", layer, ref).
 		WithHint("Try again; if it stays so, push the image again, or look for a proxy in between that changes what it passes on.").WithCause(cause)
 }
 
 // layerBroken is a layer that arrived as it is at the registry and is of no
 // use.
 func layerBroken(ref image.Reference, layer digest.Digest, cause error) *fault.Error {
-	return fault.New(fault.Unavailable, "layer_corrupt", "layer %s of %s does not unpack to what the image's configuration names, so nothing of it was kept", layer, ref).
+	return fault.New(fault.Unavailable, layerCorrupt, "layer %s of %s does not unpack to what the image's configuration names, so nothing of it was kept", layer, ref).
 		WithHint("The image is broken at the registry: build and push it again.").WithCause(cause)
 }
 

@@ -9,8 +9,6 @@ import (
 	"os"
 	"time"
 
-	"github.com/containerd/containerd/v2/core/content"
-	"github.com/containerd/errdefs"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
@@ -32,114 +30,33 @@ const (
 // errShort is a layer that ended early without an error.
 var errShort = fmt.Errorf("the layer ended early: %w", io.ErrUnexpectedEOF)
 
-// download is one layer on its way into the store.
+// download is one layer on its way from the registry.
 type download struct {
 	*puller
-	index   int
-	layer   ocispec.Descriptor
-	writer  content.Writer
-	offset  int64 // bytes that are written and part of the digest
-	resumed bool  // some of them are from an earlier pull
+	index    int
+	layer    ocispec.Descriptor
+	digester digest.Digester
+	to       *pipe
+	offset   int64 // bytes that are passed on and part of the digest
 
-	unchecked int64 // bytes written since the last look at the disk
+	stalled *time.Timer // ends a connection that brings nothing
 }
 
-// fetch brings a layer into the store, unless it is there, and checks it.
-func (p *puller) fetch(ctx context.Context, index int) error {
+// fetch passes a layer's bytes on to the pipe, and sees at the end that they are
+// those that the manifest names.
+func (p *puller) fetch(ctx context.Context, index int, to *pipe) error {
 	layer := p.documents.manifest.Layers[index]
-	begin := p.store.config.Now()
-	unlock, err := p.lock(ctx, "layer "+layer.Digest.String())
-	if err != nil {
+	if err := p.store.disk.mayWrite(layer.Size); err != nil {
 		return err
 	}
-	defer unlock()
-	p.board.report(index, func(l *LayerReport) { l.Wait += p.store.config.Now().Sub(begin) })
-
-	// Another pull may have brought it while this one waited.
-	given, err := p.given(ctx, index)
-	if err != nil {
+	d := &download{puller: p, index: index, layer: layer, digester: layer.Digest.Algorithm().Digester(), to: to}
+	if err := d.complete(ctx); err != nil {
 		return err
 	}
-	held, _, err := p.hold(ctx, p.documents.configuration.chain[index])
-	if err != nil {
-		return err
+	if got := d.digester.Digest(); got != layer.Digest {
+		return layerAltered(p.request.Image, layer.Digest, fmt.Errorf("its digest is %s", got))
 	}
-	if given && held {
-		return nil
-	}
-	writer, err := p.store.content.Writer(ctx, content.WithRef(p.ingestOf(layer.Digest)), content.WithDescriptor(layer))
-	if errdefs.IsAlreadyExists(err) { // and the lease keeps it now
-		if given {
-			p.board.enter(index, Downloaded)
-			return nil
-		}
-		writer, err = newHashWriter(begin), nil
-	}
-	if err != nil {
-		return p.storing(err)
-	}
-	defer func() { _ = writer.Close() }() // of no effect once it is committed
-	status, err := writer.Status()
-	if err != nil {
-		return p.storing(err)
-	}
-	d := &download{
-		puller: p, index: index, layer: layer, writer: writer,
-		offset: status.Offset, resumed: status.Offset > 0,
-	}
-	return d.run(ctx)
-}
-
-// ingestOf names the half of a layer that is here, of the image's registry.
-func (p *puller) ingestOf(layer digest.Digest) string {
-	return "layer " + layer.String() + " of " + p.request.Image.Host()
-}
-
-func (d *download) run(ctx context.Context) error {
-	if d.offset > d.layer.Size {
-		if err := d.restart(); err != nil {
-			return err
-		}
-	}
-	if err := d.store.disk.mayWrite(d.layer.Size - d.offset); err != nil {
-		return err
-	}
-	for {
-		if err := d.complete(ctx); err != nil {
-			return err
-		}
-		if d.writer.Digest() == d.layer.Digest {
-			break
-		}
-		if !d.resumed {
-			return d.discard(ctx, fmt.Errorf("its digest is %s", d.writer.Digest()))
-		}
-		// The half from an earlier pull may be what is wrong.
-		if err := d.restart(); err != nil {
-			return err
-		}
-	}
-	if err := d.writer.Commit(ctx, d.layer.Size, d.layer.Digest); err != nil && !errdefs.IsAlreadyExists(err) {
-		return d.storing(err)
-	}
-	d.board.enter(d.index, Downloaded)
-	return d.labelBlob(ctx, d.layer.Digest)
-}
-
-// ignoreNotFound is for what is not there to be removed.
-func ignoreNotFound(err error) error {
-	if errdefs.IsNotFound(err) {
-		return nil
-	}
-	return err
-}
-
-// restart forgets the bytes that are there.
-func (d *download) restart() error {
-	if err := d.writer.Truncate(0); err != nil {
-		return d.storing(err)
-	}
-	d.offset, d.resumed = 0, false
+	p.board.enter(index, Unpacking)
 	return nil
 }
 
@@ -156,7 +73,7 @@ func (d *download) complete(ctx context.Context) error {
 			failures = 0
 		}
 		if failures+1 >= layerTries || !isPassingForLayers(err) {
-			return d.explain(ctx, err)
+			return d.explain(err)
 		}
 		d.board.report(d.index, func(l *LayerReport) { l.Retries++ })
 		begin := d.store.config.Now()
@@ -169,27 +86,17 @@ func (d *download) complete(ctx context.Context) error {
 }
 
 // explain makes a fault of what a download failed by for good.
-func (d *download) explain(ctx context.Context, err error) error {
+func (d *download) explain(err error) error {
 	answer, answered := errors.AsType[*oci.Error](err)
 	switch {
 	case errors.Is(err, errBlobLength), errors.Is(err, errShort),
 		answered && answer.Status == http.StatusRequestedRangeNotSatisfiable:
-		return d.discard(ctx, err)
+		return layerAltered(d.request.Image, d.layer.Digest, err)
 	case answered && answer.Status == http.StatusNotFound:
 		return layerMissing(d.request.Image, d.layer.Digest, err)
 	default:
 		return d.registry.explain(err)
 	}
-}
-
-// discard removes what arrived, since it is not what the manifest names.
-func (d *download) discard(ctx context.Context, cause error) error {
-	fault := layerAltered(d.request.Image, d.layer.Digest, cause)
-	err := errors.Join(d.writer.Close(), ignoreNotFound(d.store.content.Abort(context.WithoutCancel(ctx), d.ingestOf(d.layer.Digest))))
-	if err != nil {
-		return fault.WithCause(errors.Join(cause, err))
-	}
-	return fault
 }
 
 // attempt makes one request and copies what comes of it. A connection that
@@ -198,21 +105,20 @@ func (d *download) attempt(ctx context.Context) error {
 	watched, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	patience := d.store.config.StallTimeout
-	stalled := time.AfterFunc(patience, func() { cancel(os.ErrDeadlineExceeded) })
-	defer stalled.Stop()
+	d.stalled = time.AfterFunc(patience, func() { cancel(os.ErrDeadlineExceeded) })
+	defer d.stalled.Stop()
 
 	asked := d.store.config.Now()
 	waited := d.timeline.enter(waiting)
 	var from stream
 	err := d.registry.authorized(watched, func(authorization oci.Authorization) (err error) {
-		stalled.Reset(patience)
+		d.stalled.Reset(patience)
 		from, err = d.registry.open(watched, d.layer, d.offset, authorization)
 		return err
 	})
 	waited()
 	if err == nil {
 		defer from.close()
-		from.Reader = &watchedReader{from.Reader, func() { stalled.Reset(patience) }}
 		err = d.copy(from, asked)
 	}
 	if err != nil && ctx.Err() == nil && errors.Is(context.Cause(watched), os.ErrDeadlineExceeded) {
@@ -221,24 +127,11 @@ func (d *download) attempt(ctx context.Context) error {
 	return err
 }
 
-// watchedReader tells of each read that brought something.
-type watchedReader struct {
-	io.Reader
-	tell func()
-}
-
-func (w *watchedReader) Read(p []byte) (int, error) {
-	n, err := w.Reader.Read(p)
-	if n > 0 {
-		w.tell()
-	}
-	return n, err
-}
-
-// copy writes what a stream brings, up to the layer's size.
+// copy passes on what a stream brings, up to the layer's size.
 func (d *download) copy(from stream, asked time.Time) (err error) {
 	buffer := make([]byte, copyBuffer)
 	skip := d.offset - from.start // a registry without ranges sends all of it again
+	blocked := d.to.waited()
 	var begin time.Time
 	for d.offset < d.layer.Size {
 		var n int
@@ -256,19 +149,18 @@ func (d *download) copy(from stream, asked time.Time) (err error) {
 		}
 		known := int(min(skip, int64(n)))
 		skip -= int64(known)
-		if writeErr := d.write(buffer[known:n]); writeErr != nil {
-			return writeErr
-		}
+		d.stalled.Stop() // waiting for the unpacking is nothing that the registry does
+		d.pass(buffer[known:n])
+		d.stalled.Reset(d.store.config.StallTimeout)
 		d.board.report(d.index, func(l *LayerReport) { l.Existed = false; l.Fetched += int64(n) })
 		if err != nil {
 			break
 		}
 	}
 	if !begin.IsZero() {
-		d.board.report(d.index, func(l *LayerReport) {
-			l.end = d.store.config.Now()
-			l.Transfer += l.end.Sub(begin)
-		})
+		end := d.store.config.Now()
+		spent := max(0, end.Sub(begin)-(d.to.waited()-blocked))
+		d.board.report(d.index, func(l *LayerReport) { l.end, l.Transfer = end, l.Transfer+spent })
 	}
 	switch {
 	case d.offset == d.layer.Size:
@@ -280,20 +172,9 @@ func (d *download) copy(from stream, asked time.Time) (err error) {
 	}
 }
 
-func (d *download) write(p []byte) error {
-	if d.unchecked += int64(len(p)); d.unchecked >= checkDiskEvery {
-		d.unchecked = 0
-		if err := d.store.disk.mayWrite(d.layer.Size - d.offset); err != nil {
-			return err
-		}
-	}
-	if _, err := d.writer.Write(p); err != nil {
-		if isDiskFull(err) {
-			return d.store.disk.full(d.layer.Size-d.offset, err)
-		}
-		return fmt.Errorf("writing layer %s: %w", d.layer.Digest, err)
-	}
+func (d *download) pass(p []byte) {
+	_, _ = d.digester.Hash().Write(p) // a hash never fails
+	_, _ = d.to.Write(p)              // nor does the pipe
 	d.offset += int64(len(p))
 	d.board.reach(d.index, d.offset)
-	return nil
 }

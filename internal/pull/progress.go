@@ -15,9 +15,8 @@ type Phase string
 // The phases of a layer, in their order; Exists comes instead of all others.
 const (
 	Waiting     Phase = "waiting"     // for its turn, for another pull, or for the registry's first byte
-	Downloading Phase = "downloading" // bytes are coming
-	Downloaded  Phase = "downloaded"  // checked; waits for the layers below it
-	Unpacking   Phase = "unpacking"   // and checking what comes out
+	Downloading Phase = "downloading" // bytes are coming, and are unpacked at once
+	Unpacking   Phase = "unpacking"   // the rest of it, or waits for the layers below it
 	Done        Phase = "done"
 	Exists      Phase = "exists" // was on this worker already
 )
@@ -31,7 +30,7 @@ type Progress struct {
 type LayerProgress struct {
 	Digest digest.Digest
 	Phase  Phase
-	Done   int64 // bytes downloaded, and while unpacking bytes read
+	Done   int64 // bytes downloaded
 	Total  int64 // bytes as the registry has them
 }
 
@@ -73,9 +72,7 @@ func (b *board) enter(layer int, phase Phase) {
 	state := &b.states[layer]
 	state.Phase = phase
 	switch phase {
-	case Unpacking:
-		state.Done = 0
-	case Downloaded, Done, Exists:
+	case Unpacking, Done, Exists:
 		state.Done = state.Total
 	}
 	b.changed = true

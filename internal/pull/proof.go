@@ -5,12 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"time"
 
-	"github.com/containerd/containerd/v2/core/content"
 	"github.com/containerd/containerd/v2/core/snapshots"
 	"github.com/containerd/errdefs"
-	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"golang.org/x/sync/errgroup"
 
@@ -30,8 +27,7 @@ import (
 // Otherwise the layer is fetched as if it were not here: its bytes are the
 // proof. What is here already is then compared with them, not written again.
 
-// fromLabel says which blob of a registry a snapshot was made of; on a blob it
-// says that the registry gave it.
+// fromLabel says which blob of a registry a snapshot was made of.
 func (p *puller) fromLabel() string { return "fairlead.dev/from/" + p.request.Image.Host() }
 
 // proven is how many layers from the bottom up are here, and this image's by
@@ -81,24 +77,13 @@ func (p *puller) madeOf(ctx context.Context, index int) (bool, error) {
 	return info.Labels[p.fromLabel()] == p.documents.manifest.Layers[index].Digest.String(), nil
 }
 
-// given reports whether the store holds the layer, unpacked or as a blob, and
-// may use it for this image.
+// given reports whether the layer is unpacked here, and may be used for this
+// image.
 func (p *puller) given(ctx context.Context, index int) (bool, error) {
-	layer := p.documents.manifest.Layers[index]
-	known, err := p.madeOf(ctx, index)
-	if err != nil {
+	if known, err := p.madeOf(ctx, index); err != nil || !known {
 		return false, err
 	}
-	if !known {
-		info, err := p.store.content.Info(ctx, layer.Digest)
-		if err != nil && !errdefs.IsNotFound(err) {
-			return false, p.storing(err)
-		}
-		if known = err == nil && info.Labels[p.fromLabel()] != ""; !known {
-			return false, nil
-		}
-	}
-	has, err := p.registry.has(ctx, layer)
+	has, err := p.registry.has(ctx, p.documents.manifest.Layers[index])
 	return has, p.registry.explain(err)
 }
 
@@ -129,16 +114,6 @@ func (r *registry) has(ctx context.Context, d ocispec.Descriptor) (has bool, err
 	return has, err
 }
 
-// labelBlob notes that the image's registry gave a blob.
-func (p *puller) labelBlob(ctx context.Context, blob digest.Digest) error {
-	label := p.fromLabel()
-	info := content.Info{Digest: blob, Labels: map[string]string{label: "given"}}
-	if _, err := p.store.content.Update(ctx, info, "labels."+label); err != nil {
-		return p.storing(err)
-	}
-	return nil
-}
-
 // labelSnapshot notes of which blob of the image's registry an unpacked layer
 // can be made.
 func (p *puller) labelSnapshot(ctx context.Context, index int) error {
@@ -152,42 +127,3 @@ func (p *puller) labelSnapshot(ctx context.Context, index int) error {
 	}
 	return nil
 }
-
-// hashWriter takes a blob that is here already only to see that it is the same.
-type hashWriter struct {
-	digester digest.Digester
-	offset   int64
-	begun    time.Time
-}
-
-var _ content.Writer = (*hashWriter)(nil)
-
-func newHashWriter(begun time.Time) *hashWriter {
-	return &hashWriter{digester: digest.Canonical.Digester(), begun: begun}
-}
-
-func (w *hashWriter) Write(b []byte) (int, error) {
-	n, err := w.digester.Hash().Write(b)
-	w.offset += int64(n)
-	return n, err
-}
-
-func (w *hashWriter) Digest() digest.Digest { return w.digester.Digest() }
-
-func (w *hashWriter) Status() (content.Status, error) {
-	return content.Status{Offset: w.offset, StartedAt: w.begun, UpdatedAt: w.begun}, nil
-}
-
-// Truncate begins again; a hash cannot be cut anywhere else.
-func (w *hashWriter) Truncate(size int64) error {
-	if size != 0 {
-		return fmt.Errorf("cutting a hash to %d bytes: %w", size, errors.ErrUnsupported)
-	}
-	w.digester, w.offset = digest.Canonical.Digester(), 0
-	return nil
-}
-
-// Commit has nothing to do: the blob is here.
-func (w *hashWriter) Commit(context.Context, int64, digest.Digest, ...content.Opt) error { return nil }
-
-func (w *hashWriter) Close() error { return nil }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/containerd/containerd/v2/core/leases"
@@ -55,9 +56,9 @@ type Request struct {
 // manifest_invalid, manifest_schema1, not_an_image, config_invalid,
 // digest_algorithm, platform_mismatch, too_many_layers, layer_foreign,
 // layer_type, layer_missing, layer_corrupt, image_too_large and disk_full.
-// Nothing wrong is kept; what arrived whole is kept for a day, for the next
-// try to go on from, and so is the part of a layer that did arrive. Of a pull
-// that filled the disk nothing is kept.
+// Nothing wrong is kept. Layers that are whole, with all below them, are kept for
+// a day, for the next try to go on from. Of a pull that filled the disk nothing is
+// kept.
 func (s *Store) Pull(ctx context.Context, request Request) (Image, error) {
 	ctx = s.context(ctx)
 	p := &puller{
@@ -192,9 +193,9 @@ func (p *puller) makeRoom(ctx context.Context, failure error) error {
 	return p.store.leases.Delete(context.WithoutCancel(ctx), p.lease)
 }
 
-// layers fetches the layers that are missing and unpacks each as soon as it is
-// here, some at once, whatever becomes of those below it; only their putting
-// together goes from the bottom up.
+// layers fetches the layers that are missing and unpacks each while it arrives,
+// some at once, whatever becomes of those below it; only their putting together
+// goes from the bottom up.
 func (p *puller) layers(ctx context.Context) (unpacked int64, err error) {
 	chain := p.documents.configuration.chain
 	first, err := p.proven(ctx)
@@ -218,12 +219,7 @@ func (p *puller) layers(ctx context.Context) (unpacked int64, err error) {
 	group, working := errgroup.WithContext(ctx)
 	for i := first; i < len(chain) && fetching.Acquire(working, 1) == nil; i++ {
 		group.Go(func() error {
-			err := p.fetch(working, i)
-			fetching.Release(1)
-			if err != nil {
-				return err
-			}
-			return p.unpack(working, i)
+			return p.layer(working, i, sync.OnceFunc(func() { fetching.Release(1) }))
 		})
 	}
 	if err = group.Wait(); err == nil {

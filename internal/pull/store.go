@@ -39,7 +39,6 @@ import (
 	"github.com/sirupsen/logrus"
 	logrusslog "github.com/sirupsen/logrus/hooks/slog"
 	"go.etcd.io/bbolt"
-	"golang.org/x/sync/semaphore"
 	"golang.org/x/sys/unix"
 
 	"fairlead.dev/fairlead/internal/fault"
@@ -61,13 +60,9 @@ type Config struct {
 	// Platform is what images must be made for; this machine's if zero.
 	Platform ocispec.Platform
 
-	// Parallel is how many layers of one image are fetched at once; 4 if 0.
+	// Parallel is how many layers of one image are fetched and unpacked at once;
+	// 4 if 0.
 	Parallel int
-
-	// Unpacks is how many layers are unpacked at once, of all pulls; as many as
-	// there are processors, but at least 2 if 0: one makes files while another
-	// is decompressed.
-	Unpacks int
 
 	// RetryWait is the pause before a dropped connection is tried again,
 	// doubled with each try; half a second if 0.
@@ -100,9 +95,6 @@ func (c Config) withDefaults() Config {
 	c.Platform = platforms.Normalize(c.Platform)
 	if c.Parallel == 0 {
 		c.Parallel = 4
-	}
-	if c.Unpacks == 0 {
-		c.Unpacks = max(2, runtime.NumCPU())
 	}
 	if c.RetryWait == 0 {
 		c.RetryWait = 500 * time.Millisecond
@@ -138,8 +130,6 @@ type Store struct {
 	leases    leases.Manager
 	records   images.Store
 
-	unpacking *semaphore.Weighted // of layers at the same time, of all pulls
-
 	busy    keyedLock // images, layers and chains that a pull is working on
 	mounted mounts
 	keeper  *keeper
@@ -172,10 +162,7 @@ func Open(config Config) (_ *Store, err error) {
 	if err := prepareRoot(config.Root); err != nil {
 		return nil, err
 	}
-	s := &Store{
-		config: config, disk: disk{root: config.Root, floor: config.FloorFree},
-		unpacking: semaphore.NewWeighted(int64(config.Unpacks)),
-	}
+	s := &Store{config: config, disk: disk{root: config.Root, floor: config.FloorFree}}
 	s.logrus = quietLogrus(config.Logger)
 	defer func() {
 		if err != nil {

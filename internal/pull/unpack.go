@@ -12,8 +12,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"syscall"
+	"time"
 
-	"github.com/containerd/containerd/v2/core/content"
 	"github.com/containerd/containerd/v2/core/leases"
 	"github.com/containerd/containerd/v2/core/mount"
 	"github.com/containerd/containerd/v2/core/snapshots"
@@ -64,25 +64,28 @@ func (p *puller) hold(ctx context.Context, chain digest.Digest) (held bool, byte
 	return held, bytes, err
 }
 
-// unpack makes the snapshot of a layer upon those below it. Its files are
-// unpacked whether or not those are there yet, into a snapshot without a parent,
-// which gets its parent when it is committed. What comes out must be what the
-// configuration names.
-func (p *puller) unpack(ctx context.Context, index int) error {
+// layer makes the snapshot of a layer upon those below it. Its files are unpacked
+// while it arrives, whether or not those are there yet, into a snapshot without a
+// parent, which gets its parent when it is committed. What comes out must be what
+// the configuration names. Arrived is called once nothing more comes.
+func (p *puller) layer(ctx context.Context, index int, arrived func()) error {
+	defer arrived()
 	chain := p.documents.configuration.chain[index]
 	// Whoever has this lock waits for layers below it alone, so that no two pulls
 	// wait for each other.
+	begin := p.store.config.Now()
 	unlock, err := p.lock(ctx, "chain "+chain.String())
 	if err != nil {
 		return err
 	}
 	defer unlock()
+	p.board.report(index, func(l *LayerReport) { l.Wait += p.store.config.Now().Sub(begin) })
 	held, total, err := p.hold(ctx, chain)
 	if err != nil {
 		return err
 	}
 	if held {
-		if err := p.compare(ctx, index); err != nil {
+		if err := p.prove(ctx, index); err != nil {
 			return err
 		}
 		p.board.enter(index, Done)
@@ -94,7 +97,7 @@ func (p *puller) unpack(ctx context.Context, index int) error {
 	if err != nil {
 		return p.storing(err)
 	}
-	if err = p.build(ctx, index, key, mounts); err != nil {
+	if err = p.build(ctx, index, key, mounts, arrived); err != nil {
 		p.store.removeHalf(context.WithoutCancel(ctx), key, mounts)
 		return err
 	}
@@ -104,12 +107,13 @@ func (p *puller) unpack(ctx context.Context, index int) error {
 
 // build unpacks a layer into the snapshot of that key and commits it upon those
 // below.
-func (p *puller) build(ctx context.Context, index int, key string, mounts []mount.Mount) error {
+func (p *puller) build(ctx context.Context, index int, key string, mounts []mount.Mount, arrived func()) error {
 	root, err := destination(mounts)
 	if err != nil {
 		return err
 	}
 	files, implied, err := p.apply(ctx, index, root)
+	arrived()
 	if err != nil {
 		return err
 	}
@@ -141,14 +145,12 @@ func (p *puller) build(ctx context.Context, index int, key string, mounts []moun
 	return nil
 }
 
-// compare sees that a layer which is unpacked already is what the fetched blob
-// unpacks to, unless it is known to be.
-func (p *puller) compare(ctx context.Context, index int) error {
-	if made, err := p.madeOf(ctx, index); err != nil || made {
+// prove sees that a layer which is unpacked already is this image's by right:
+// the registry says so, or its bytes are what the snapshot was made of.
+func (p *puller) prove(ctx context.Context, index int) error {
+	if given, err := p.given(ctx, index); err != nil || given {
 		return err
 	}
-	defer p.timeline.enter(unpacking)()
-	p.board.enter(index, Unpacking)
 	// Nothing is done with what it unpacks to; reading checks it.
 	if err := p.reading(ctx, index, func(io.Reader, *bound) error { return nil }); err != nil {
 		return err
@@ -183,16 +185,8 @@ func (s *Store) removeHalf(ctx context.Context, key string, mounts []mount.Mount
 }
 
 // apply unpacks a layer into the directory root and returns the bytes of its
-// files, and the directories that it has files in without naming them. Some
-// layers are unpacked at once; the others wait for their turn here.
+// files, and the directories that it has files in without naming them.
 func (p *puller) apply(ctx context.Context, index int, root string) (files int64, implied []string, err error) {
-	if err := p.store.unpacking.Acquire(ctx, 1); err != nil {
-		return 0, nil, err
-	}
-	defer p.store.unpacking.Release(1)
-	defer p.timeline.enter(unpacking)()
-	p.board.enter(index, Unpacking)
-	begin := p.store.config.Now()
 	var options []archive.ApplyOpt
 	if index > 0 { // below the bottom there is nothing that could be whited out
 		options = append(options, archive.WithConvertWhiteout(archive.OverlayConvertWhiteout))
@@ -202,23 +196,49 @@ func (p *puller) apply(ctx context.Context, index int, root string) (files int64
 		files, implied = bound.files, bound.named.implied()
 		return err
 	})
-	p.board.report(index, func(l *LayerReport) { l.Unpack, l.Unpacked = p.store.config.Now().Sub(begin), files })
+	p.board.report(index, func(l *LayerReport) { l.Unpacked = files })
 	return files, implied, err
 }
 
-// reading has use read a fetched layer's archive, and checks that all of it,
-// padding included, is what the configuration names.
+// reading fetches a layer and has use read its archive while it arrives. It
+// checks that all of the layer, and all of the archive, padding included, are
+// what the manifest and the configuration name. Where both are wrong, it is the
+// layer's bytes that are told of: what they unpack to is wrong because of them.
 func (p *puller) reading(ctx context.Context, index int, use func(stream io.Reader, bound *bound) error) error {
-	layer := p.documents.manifest.Layers[index]
-	compressed, err := p.store.content.ReaderAt(ctx, layer)
-	if err != nil {
-		return p.storing(err)
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	busy := p.unpackingTime(index)
+	carried := newPipe(p.store.config.Now, busy.stop, busy.start)
+	fetched := make(chan error, 1)
+	go func() {
+		err := p.fetch(ctx, index, carried)
+		carried.finish(err)
+		fetched <- err
+	}()
+	busy.start()
+	unpackErr := p.unpack(ctx, index, carried, use)
+	busy.stop()
+	// Only of a layer that makes no sense can the rest still say why.
+	alone := unpackErr != nil && !isBroken(unpackErr) && !carried.failed()
+	if alone {
+		cancel()
 	}
-	defer func() { _ = compressed.Close() }() // only read
-	counted := &countingReader{reader: content.NewReader(compressed), tell: func(n int64) { p.board.reach(index, n) }}
-	plain, err := decompress(bufio.NewReaderSize(counted, copyBuffer))
+	carried.leave(unpackErr)
+	if fetchErr := <-fetched; fetchErr != nil && !alone {
+		return fetchErr
+	}
+	return unpackErr
+}
+
+// isBroken reports whether an unpacking failed by what the layer holds.
+func isBroken(err error) bool { return fault.From(err).Code == layerCorrupt }
+
+// unpack reads a layer's archive from what arrives.
+func (p *puller) unpack(ctx context.Context, index int, arriving io.Reader, use func(stream io.Reader, bound *bound) error) error {
+	layer := p.documents.manifest.Layers[index]
+	plain, err := decompress(bufio.NewReaderSize(arriving, copyBuffer))
 	if err != nil {
-		return layerBroken(p.request.Image, layer.Digest, err)
+		return p.unpackFailed(ctx, layer.Digest, err)
 	}
 	defer plain.Close()
 
@@ -229,6 +249,9 @@ func (p *puller) reading(ctx context.Context, index int, use func(stream io.Read
 	if err = use(stream, bound); err == nil {
 		_, err = io.Copy(io.Discard, stream)
 	}
+	if err == nil {
+		_, err = io.Copy(io.Discard, arriving) // what stands behind the archive
+	}
 	if err != nil {
 		return p.unpackFailed(ctx, layer.Digest, err)
 	}
@@ -236,6 +259,27 @@ func (p *puller) reading(ctx context.Context, index int, use func(stream io.Read
 		return layerBroken(p.request.Image, layer.Digest, fmt.Errorf("it unpacks to %s, not to %s", got, want))
 	}
 	return nil
+}
+
+// stopwatch is the time that a layer's unpacking is at work and not waiting for
+// more of the layer.
+type stopwatch struct {
+	*puller
+	index int
+	begin time.Time
+	leave func()
+}
+
+func (p *puller) unpackingTime(index int) *stopwatch { return &stopwatch{puller: p, index: index} }
+
+func (w *stopwatch) start() {
+	w.begin, w.leave = w.store.config.Now(), w.timeline.enter(unpacking)
+}
+
+func (w *stopwatch) stop() {
+	w.leave()
+	spent := w.store.config.Now().Sub(w.begin)
+	w.board.report(w.index, func(l *LayerReport) { l.Unpack += spent })
 }
 
 // unpackFailed tells the ends of an unpacking apart: ours, the machine's, and
@@ -265,20 +309,6 @@ func destination(mounts []mount.Mount) (root string, err error) {
 		return "", fmt.Errorf("a snapshot without a directory of its own: %v", mounts)
 	}
 	return mounts[0].Source, nil
-}
-
-// countingReader tells how many bytes were read so far.
-type countingReader struct {
-	reader io.Reader
-	done   int64
-	tell   func(done int64)
-}
-
-func (c *countingReader) Read(p []byte) (int, error) {
-	n, err := c.reader.Read(p)
-	c.done += int64(n)
-	c.tell(c.done)
-	return n, err
 }
 
 // bound stops an archive that grows beyond what an image may have, or what the

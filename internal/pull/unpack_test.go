@@ -260,7 +260,7 @@ func TestImagesThatShareLayersInAnyOrderArePulledAtOnce(t *testing.T) {
 	for i := range 6 { // each has more of the same layers
 		far.push(t, fmt.Sprint("acme/train:v", i), imageOf(t, layers[:i+1]...))
 	}
-	store := openStore(t, pull.Config{Unpacks: 1, Parallel: 2})
+	store := openStore(t, pull.Config{Parallel: 2})
 	var pulls sync.WaitGroup
 	for i := range 6 {
 		pulls.Go(func() {

@@ -1,0 +1,126 @@
+package pull
+
+import (
+	"errors"
+	"io"
+	"sync"
+	"time"
+)
+
+// pipeBytes is how far a download may be ahead of its unpacking: enough that
+// neither waits for the other's bursts.
+const pipeBytes = 2 << 20
+
+// pipe carries a layer from its download to its unpacking, through a buffer of
+// fixed size. One goroutine writes and one reads.
+type pipe struct {
+	now func() time.Time
+
+	// idle is called by the reader when it has nothing to read, and busy when it
+	// has again. Neither is called under the lock.
+	idle, busy func()
+
+	mu      sync.Mutex
+	changed *sync.Cond
+	buffer  []byte
+	start   int // of what is to be read
+	filled  int
+	written error // why no more is written; io.EOF at the end
+	read    error // why no more is read
+	blocked time.Duration
+}
+
+func newPipe(now func() time.Time, idle, busy func()) *pipe {
+	p := &pipe{now: now, idle: idle, busy: busy, buffer: make([]byte, pipeBytes)}
+	p.changed = sync.NewCond(&p.mu)
+	return p
+}
+
+// Write waits until there is room. After the reader has gone what is written is
+// thrown away, so that a download can still be seen to be what it should.
+func (p *pipe) Write(b []byte) (int, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for n := 0; n < len(b); {
+		if p.filled == len(p.buffer) && p.read == nil {
+			begin := p.now()
+			for p.filled == len(p.buffer) && p.read == nil {
+				p.changed.Wait()
+			}
+			p.blocked += p.now().Sub(begin)
+		}
+		if p.read != nil {
+			return len(b), nil
+		}
+		end := (p.start + p.filled) % len(p.buffer)
+		room := min(len(p.buffer)-p.filled, len(p.buffer)-end)
+		copied := copy(p.buffer[end:end+room], b[n:])
+		n += copied
+		p.filled += copied
+		p.changed.Broadcast()
+	}
+	return len(b), nil
+}
+
+// finish says that no more comes: nil is the end of the layer.
+func (p *pipe) finish(err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if err == nil {
+		err = io.EOF
+	}
+	p.written = err
+	p.changed.Broadcast()
+}
+
+// failed reports whether the layer broke off.
+func (p *pipe) failed() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.written != nil && !errors.Is(p.written, io.EOF)
+}
+
+// leave says that nobody reads any more, and why.
+func (p *pipe) leave(why error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.read = why; why == nil {
+		p.read = io.EOF
+	}
+	p.changed.Broadcast()
+}
+
+// Read waits until there is something.
+func (p *pipe) Read(b []byte) (int, error) {
+	if n, ready, err := p.take(b, false); ready {
+		return n, err
+	}
+	p.idle()
+	defer p.busy()
+	n, _, err := p.take(b, true)
+	return n, err
+}
+
+// take reads what is there. Where there is nothing it is not ready, or waits.
+func (p *pipe) take(b []byte, wait bool) (n int, ready bool, err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for wait && p.filled == 0 && p.written == nil {
+		p.changed.Wait()
+	}
+	if p.filled == 0 {
+		return 0, p.written != nil, p.written
+	}
+	n = copy(b, p.buffer[p.start:min(p.start+p.filled, len(p.buffer))])
+	p.start = (p.start + n) % len(p.buffer)
+	p.filled -= n
+	p.changed.Broadcast()
+	return n, true, nil
+}
+
+// waited is how long the writer had to wait for room.
+func (p *pipe) waited() time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.blocked
+}

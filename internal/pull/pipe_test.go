@@ -1,0 +1,61 @@
+package pull
+
+import (
+	"bytes"
+	"crypto/rand"
+	"errors"
+	"io"
+	"testing"
+	"time"
+)
+
+func newTestPipe() *pipe { return newPipe(time.Now, func() {}, func() {}) }
+
+func TestAPipeCarriesMoreThanItsBufferInOrder(t *testing.T) {
+	sent := make([]byte, 3*pipeBytes+17)
+	_, _ = rand.Read(sent) // it never fails
+	p := newTestPipe()
+	go func() {
+		for rest := sent; len(rest) > 0; {
+			n := min(len(rest), 100_003)
+			_, _ = p.Write(rest[:n]) // it never fails
+			rest = rest[n:]
+		}
+		p.finish(nil)
+	}()
+	got, err := io.ReadAll(p)
+	if err != nil || !bytes.Equal(got, sent) {
+		t.Errorf("%d of %d bytes came, or others: %v", len(got), len(sent), err)
+	}
+	if n, err := p.Read(make([]byte, 1)); n != 0 || !errors.Is(err, io.EOF) {
+		t.Errorf("after the end come %d bytes and %v", n, err)
+	}
+}
+
+func TestWhatIsInAPipeIsReadBeforeItsError(t *testing.T) {
+	p, broken := newTestPipe(), errors.New("broken")
+	_, _ = p.Write([]byte("first"))
+	p.finish(broken)
+	got, err := io.ReadAll(p)
+	if string(got) != "first" || !errors.Is(err, broken) || !p.failed() {
+		t.Errorf("got %q and %v", got, err)
+	}
+}
+
+func TestAWriterDoesNotWaitForAReaderThatHasGone(t *testing.T) {
+	p := newTestPipe()
+	begun := make(chan struct{})
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_, _ = p.Write(make([]byte, pipeBytes)) // fits
+		close(begun)
+		_, _ = p.Write(make([]byte, 10*pipeBytes)) // does not
+	}()
+	<-begun
+	p.leave(errors.New("enough"))
+	<-done
+	if p.failed() {
+		t.Error("the layer is said to have broken off")
+	}
+}
