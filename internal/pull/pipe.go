@@ -7,18 +7,23 @@ import (
 	"time"
 )
 
-// pipeBytes is how far a download may be ahead of its unpacking: enough that
-// neither waits for the other's bursts.
+// pipeBytes is how far one may be ahead of the other: enough that neither waits for
+// the other's bursts.
 const pipeBytes = 2 << 20
 
-// pipe carries a layer from its download to its unpacking, through a buffer of
-// fixed size. One goroutine writes and one reads.
+// pipe carries a layer from one goroutine that works on it to the next, through a
+// buffer of fixed size. One goroutine writes and one reads.
 type pipe struct {
 	now func() time.Time
 
 	// idle is called by the reader when it has nothing to read, and busy when it
 	// has again. Neither is called under the lock.
 	idle, busy func()
+
+	// drains takes what is written after the reader has gone, and throws it away,
+	// so that a download can still be seen to be what it should. Otherwise a write
+	// then fails.
+	drains bool
 
 	mu      sync.Mutex
 	changed *sync.Cond
@@ -30,14 +35,13 @@ type pipe struct {
 	blocked time.Duration
 }
 
-func newPipe(now func() time.Time, idle, busy func()) *pipe {
-	p := &pipe{now: now, idle: idle, busy: busy, buffer: make([]byte, pipeBytes)}
+func newPipe(now func() time.Time) *pipe {
+	p := &pipe{now: now, idle: func() {}, busy: func() {}, buffer: make([]byte, pipeBytes)}
 	p.changed = sync.NewCond(&p.mu)
 	return p
 }
 
-// Write waits until there is room. After the reader has gone what is written is
-// thrown away, so that a download can still be seen to be what it should.
+// Write waits until there is room.
 func (p *pipe) Write(b []byte) (int, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -50,7 +54,10 @@ func (p *pipe) Write(b []byte) (int, error) {
 			p.blocked += p.now().Sub(begin)
 		}
 		if p.read != nil {
-			return len(b), nil
+			if p.drains {
+				return len(b), nil
+			}
+			return n, p.read
 		}
 		end := (p.start + p.filled) % len(p.buffer)
 		room := min(len(p.buffer)-p.filled, len(p.buffer)-end)
@@ -80,13 +87,11 @@ func (p *pipe) failed() bool {
 	return p.written != nil && !errors.Is(p.written, io.EOF)
 }
 
-// leave says that nobody reads any more, and why.
-func (p *pipe) leave(why error) {
+// leave says that nobody reads any more.
+func (p *pipe) leave() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.read = why; why == nil {
-		p.read = io.EOF
-	}
+	p.read = io.ErrClosedPipe
 	p.changed.Broadcast()
 }
 
@@ -105,8 +110,11 @@ func (p *pipe) Read(b []byte) (int, error) {
 func (p *pipe) take(b []byte, wait bool) (n int, ready bool, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for wait && p.filled == 0 && p.written == nil {
+	for wait && p.filled == 0 && p.written == nil && p.read == nil {
 		p.changed.Wait()
+	}
+	if p.read != nil {
+		return 0, true, p.read
 	}
 	if p.filled == 0 {
 		return 0, p.written != nil, p.written

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-func newTestPipe() *pipe { return newPipe(time.Now, func() {}, func() {}) }
+func newTestPipe() *pipe { return newPipe(time.Now) }
 
 func TestAPipeCarriesMoreThanItsBufferInOrder(t *testing.T) {
 	sent := make([]byte, 3*pipeBytes+17)
@@ -43,19 +43,23 @@ func TestWhatIsInAPipeIsReadBeforeItsError(t *testing.T) {
 }
 
 func TestAWriterDoesNotWaitForAReaderThatHasGone(t *testing.T) {
-	p := newTestPipe()
-	begun := make(chan struct{})
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		_, _ = p.Write(make([]byte, pipeBytes)) // fits
-		close(begun)
-		_, _ = p.Write(make([]byte, 10*pipeBytes)) // does not
-	}()
-	<-begun
-	p.leave(errors.New("enough"))
-	<-done
-	if p.failed() {
-		t.Error("the layer is said to have broken off")
+	for _, drains := range []bool{false, true} {
+		p := newTestPipe()
+		p.drains = drains
+		begun, done := make(chan struct{}), make(chan error)
+		go func() {
+			_, _ = p.Write(make([]byte, pipeBytes)) // fits
+			close(begun)
+			_, err := p.Write(make([]byte, 10*pipeBytes)) // does not
+			done <- err
+		}()
+		<-begun
+		p.leave()
+		if err := <-done; (err == nil) != drains || p.failed() {
+			t.Errorf("a write to a pipe that drains: %v, gives %v", drains, err)
+		}
+		if _, err := p.Read(make([]byte, 1)); !errors.Is(err, io.ErrClosedPipe) {
+			t.Errorf("a read after leaving gives %v", err)
+		}
 	}
 }

@@ -208,7 +208,8 @@ func (p *puller) reading(ctx context.Context, index int, use func(stream io.Read
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	busy := p.unpackingTime(index)
-	carried := newPipe(p.store.config.Now, busy.stop, busy.start)
+	carried := newPipe(p.store.config.Now)
+	carried.idle, carried.busy, carried.drains = busy.stop, busy.start, true
 	fetched := make(chan error, 1)
 	go func() {
 		err := p.fetch(ctx, index, carried)
@@ -223,7 +224,6 @@ func (p *puller) reading(ctx context.Context, index int, use func(stream io.Read
 	if alone {
 		cancel()
 	}
-	carried.leave(unpackErr)
 	if fetchErr := <-fetched; fetchErr != nil && !alone {
 		return fetchErr
 	}
@@ -233,24 +233,28 @@ func (p *puller) reading(ctx context.Context, index int, use func(stream io.Read
 // isBroken reports whether an unpacking failed by what the layer holds.
 func isBroken(err error) bool { return fault.From(err).Code == layerCorrupt }
 
-// unpack reads a layer's archive from what arrives.
-func (p *puller) unpack(ctx context.Context, index int, arriving io.Reader, use func(stream io.Reader, bound *bound) error) error {
+// unpack reads a layer's archive from what arrives, and leaves that. What it is
+// compressed by is undone beside what is done with the archive.
+func (p *puller) unpack(ctx context.Context, index int, arriving *pipe, use func(stream io.Reader, bound *bound) error) error {
+	plain := newPipe(p.store.config.Now)
+	inflated := make(chan struct{})
+	go func() {
+		defer close(inflated)
+		plain.finish(inflate(arriving, plain))
+	}()
+	defer func() {
+		plain.leave()
+		arriving.leave()
+		<-inflated
+	}()
 	layer := p.documents.manifest.Layers[index]
-	plain, err := decompress(bufio.NewReaderSize(arriving, copyBuffer))
-	if err != nil {
-		return p.unpackFailed(ctx, layer.Digest, err)
-	}
-	defer plain.Close()
-
 	want := p.documents.configuration.RootFS.DiffIDs[index]
 	digester := want.Algorithm().Digester()
 	bound := &bound{ref: p.request.Image, most: p.store.config.MaxUnpacked, all: &p.stack.files, disk: p.store.disk, archive: plain}
 	stream := io.TeeReader(bound, digester.Hash())
-	if err = use(stream, bound); err == nil {
-		_, err = io.Copy(io.Discard, stream)
-	}
+	err := use(stream, bound)
 	if err == nil {
-		_, err = io.Copy(io.Discard, arriving) // what stands behind the archive
+		_, err = io.Copy(io.Discard, stream)
 	}
 	if err != nil {
 		return p.unpackFailed(ctx, layer.Digest, err)
@@ -259,6 +263,20 @@ func (p *puller) unpack(ctx context.Context, index int, arriving io.Reader, use 
 		return layerBroken(p.request.Image, layer.Digest, fmt.Errorf("it unpacks to %s, not to %s", got, want))
 	}
 	return nil
+}
+
+// inflate passes on the archive in a layer, and reads the layer to its end.
+func inflate(layer io.Reader, to io.Writer) error {
+	plain, err := decompress(bufio.NewReaderSize(layer, copyBuffer))
+	if err != nil {
+		return err
+	}
+	defer plain.Close()
+	if _, err := io.CopyBuffer(to, plain, make([]byte, copyBuffer)); err != nil {
+		return err
+	}
+	_, err = io.Copy(io.Discard, layer)
+	return err
 }
 
 // stopwatch is the time that a layer's unpacking is at work and not waiting for
