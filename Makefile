@@ -32,6 +32,14 @@ PACKAGES ?= ./...
 FUZZTIME ?= 20s
 MEASURES ?=
 
+# What make bench-pull is told: --quick, --size 100MB, --runs 3, --json…
+PULL ?=
+
+# Programs that make bench-pull measures beside Fairlead, of these versions.
+PEERS := .tools/peers
+CONTAINERD_VERSION := v2.4.2
+CRANE_VERSION := v0.22.1
+
 .PHONY: help
 help: ## Say what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-18s %s\n", $$1, $$2 }' Makefile
@@ -74,6 +82,18 @@ fuzz: $(DEMO_SHELL) ## Run each fuzz target for a short time (FUZZTIME=20s)
 .PHONY: bench
 bench: prerequisites build ## Measure the real program beside its peers and limits (as root)
 	go run ./bench $(MEASURES)
+
+.PHONY: bench-pull
+bench-pull: $(DEMO_SHELL) ## Measure a cold pull beside its peers and limits (as root; PULL=--quick)
+	go build -o build/bench-pull ./bench/pull
+	PATH="$(CURDIR)/$(PEERS):$$PATH" build/bench-pull $(PULL)
+
+.PHONY: bench-pull-peers
+bench-pull-peers: ## Install what make bench-pull compares with
+	CGO_ENABLED=0 GOBIN='$(CURDIR)/$(PEERS)' go install github.com/containerd/containerd/v2/cmd/containerd@$(CONTAINERD_VERSION)
+	CGO_ENABLED=0 GOBIN='$(CURDIR)/$(PEERS)' go install github.com/containerd/containerd/v2/cmd/ctr@$(CONTAINERD_VERSION)
+	CGO_ENABLED=0 GOBIN='$(CURDIR)/$(PEERS)' go install github.com/google/go-containerregistry/cmd/crane@$(CRANE_VERSION)
+	$(call need,command -v skopeo && command -v umoci && command -v podman,skopeo umoci podman,make bench-pull measures pulls with them too)
 
 .PHONY: bench-index
 bench-index: ## Measure how an image's credential is found among many patterns

@@ -177,6 +177,12 @@ var plan = []room{
 		nil,
 		"what is measured is the real program, from outside",
 	},
+	{
+		"bench/pull",
+		sum(words, "oci", "pull", "demoimage", "grant/granttest"),
+		nil,
+		"what is measured is the product's own pull, beside other programs",
+	},
 }
 
 func sum(floor []string, more ...string) []string { return slices.Concat(floor, more) }
@@ -201,7 +207,7 @@ var only = []struct {
 	{"gocloud.dev", []string{"depot", "depot/bucket"}},
 	{"net/http", []string{
 		"oci", "diagnosis", "grant", "pull", "depot/bucket", "depot/depottest", "inputs", "gitfetch", "api", "client", "app", "demo",
-		"grant/granttest", "gitfetch/gittest", "bench",
+		"grant/granttest", "gitfetch/gittest", "bench", "bench/pull",
 	}},
 	{"github.com/go-git", []string{"gitfetch"}},
 }

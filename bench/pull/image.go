@@ -1,0 +1,371 @@
+package main
+
+import (
+	"archive/tar"
+	"bytes"
+	"compress/gzip"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"hash"
+	"io"
+	"math"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"fairlead.dev/fairlead/internal/demoimage"
+)
+
+// model is an image as machine learning has them: eight layers, one over half
+// of the whole, tens of thousands of small files and a few that are large, in
+// gzip layers as docker makes them. The same size gives the same bytes as long
+// as the shell in it is the same.
+type model struct {
+	Layers []modelLayer
+	dir    string
+}
+
+// modelLayer is a gzip archive in the model's directory.
+type modelLayer struct {
+	File     string
+	Digest   string // of the file
+	DiffID   string // of the archive in it
+	Size     int64
+	Unpacked int64 // bytes of the archive
+	Files    int
+
+	// Marker is the path of the file that the layer ends with, and its size:
+	// where it is, the layer was unpacked.
+	Marker     string
+	MarkerSize int64
+}
+
+// size is the bytes of the layers as the registry has them.
+func (m *model) size() (n int64) {
+	for _, l := range m.Layers {
+		n += l.Size
+	}
+	return n
+}
+
+// unpacked is the bytes of the archives in the layers.
+func (m *model) unpacked() (n int64) {
+	for _, l := range m.Layers {
+		n += l.Unpacked
+	}
+	return n
+}
+
+func (m *model) files() (n int) {
+	for _, l := range m.Layers {
+		n += l.Files
+	}
+	return n
+}
+
+// modelVersion changes with what the generator makes.
+const modelVersion = 1
+
+// plans say what share of the image each layer is, from the bottom up, what
+// share of it is in small files, and how many large ones hold the rest.
+var plans = []struct {
+	share, small float64
+	large        int
+}{
+	{0.04, 0.60, 4}, // a system
+	{0.08, 0.30, 6}, // its libraries
+	{0.56, 0.12, 8}, // a framework: a few enormous libraries
+	{0.12, 0.50, 6}, // packages
+	{0.08, 0.80, 4}, // packages of many files
+	{0.06, 0.40, 4}, // tools
+	{0.04, 0.90, 2}, // more small files
+	{0.02, 0.10, 1}, // the team's own
+}
+
+// removedLater is a file of the first layer that the last one takes away.
+const removedLater = "usr/share/removed-later"
+
+// openModel gives the image from dir, and makes it if it is not there.
+func openModel(ctx context.Context, dir string, size uint64, log io.Writer) (*model, error) {
+	m := &model{dir: filepath.Join(dir, fmt.Sprintf("image-%d-%d", modelVersion, size))}
+	index := filepath.Join(m.dir, "image.json")
+	if text, err := os.ReadFile(index); err == nil {
+		return m, json.Unmarshal(text, m)
+	}
+	fmt.Fprintf(log, "Making the image in %s, once: it takes about a minute for each GB.\n", m.dir)
+	if err := os.MkdirAll(m.dir, 0o755); err != nil {
+		return nil, err
+	}
+	shell, err := demoimage.Shell(ctx)
+	if err != nil {
+		return nil, err
+	}
+	m.Layers = make([]modelLayer, len(plans))
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(cores())
+	for _, i := range []int{2, 3, 1, 4, 5, 0, 6, 7} { // the largest first
+		group.Go(func() (err error) {
+			m.Layers[i], err = writeLayer(ctx, m.dir, i, int64(float64(size)*ratio*plans[i].share), shell)
+			return err
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return nil, err
+	}
+	text, err := json.MarshalIndent(m, "", "  ")
+	if err != nil {
+		return nil, err
+	}
+	return m, os.WriteFile(index, text, 0o644)
+}
+
+// layerWriter writes an archive, its gzip and the digests of both.
+type layerWriter struct {
+	tar      *tar.Writer
+	draw     *drawer
+	unpacked int64
+	files    int
+	err      error
+}
+
+func writeLayer(ctx context.Context, dir string, index int, bytes int64, shell []byte) (l modelLayer, err error) {
+	l.File = fmt.Sprintf("layer-%d.tar.gz", index)
+	file, err := os.Create(filepath.Join(dir, l.File))
+	if err != nil {
+		return l, err
+	}
+	defer file.Close()
+	packed, plain := newTally(file), newTally(io.Discard)
+	zip := gzip.NewWriter(packed) // docker's level is the default too
+	w := &layerWriter{tar: tar.NewWriter(io.MultiWriter(zip, plain)), draw: newDrawer(uint64(index))}
+	w.fill(ctx, index, bytes, shell)
+	l.Marker, l.MarkerSize = fmt.Sprintf("opt/layers/%d", index), 1000
+	w.directory("opt/layers")
+	w.text(l.Marker, l.MarkerSize)
+	for _, finish := range []func() error{func() error { return w.err }, w.tar.Close, zip.Close, file.Close} {
+		if err := finish(); err != nil {
+			return l, err
+		}
+	}
+	l.Size, l.Digest = packed.n, packed.digest()
+	l.Unpacked, l.DiffID, l.Files = plain.n, plain.digest(), w.files
+	return l, nil
+}
+
+// fill puts about that many bytes into a layer.
+func (w *layerWriter) fill(ctx context.Context, index int, bytes int64, shell []byte) {
+	switch index {
+	case 0:
+		w.directory("bin")
+		w.file("bin/sh", 0o755, int64(len(shell)), func(p []byte) { copy(p, shell) })
+		w.directory("usr/share")
+		w.text(removedLater, 1000)
+	case len(plans) - 1:
+		w.text("usr/share/.wh."+filepath.Base(removedLater), 0)
+	}
+	plan := plans[index]
+	small := int64(float64(bytes) * plan.small)
+	for n := 0; w.written() < small && w.err == nil && ctx.Err() == nil; n++ {
+		const perDirectory = 40
+		dir := fmt.Sprintf("usr/lib/python3/site-packages/layer%d/package%04d", index, n/perDirectory)
+		if n%perDirectory == 0 {
+			w.directory(dir)
+			w.symlink(dir+"/current.py", "module00.py")
+		}
+		w.text(fmt.Sprintf("%s/module%02d.py", dir, n%perDirectory), w.draw.smallSize())
+	}
+	dir := fmt.Sprintf("usr/local/lib/layer%d", index)
+	w.directory(dir)
+	rest := bytes - w.written()
+	for n := range plan.large { // each half of what is left, so that they differ
+		part := rest / 2
+		if n == plan.large-1 {
+			part = rest
+		}
+		w.binary(ctx, fmt.Sprintf("%s/libmodel%d.so", dir, n), max(part, 0))
+		rest -= part
+	}
+	if w.err == nil {
+		w.err = ctx.Err()
+	}
+}
+
+func (w *layerWriter) written() int64 { return w.unpacked }
+
+// epoch is when everything in the image was made.
+var epoch = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+
+func (w *layerWriter) header(h tar.Header) {
+	if w.err != nil {
+		return
+	}
+	h.ModTime, h.Format = epoch, tar.FormatUSTAR
+	const block = 512
+	w.unpacked += block + (h.Size+block-1)/block*block
+	w.files++
+	w.err = w.tar.WriteHeader(&h)
+}
+
+func (w *layerWriter) directory(name string) {
+	w.header(tar.Header{Typeflag: tar.TypeDir, Name: name + "/", Mode: 0o755})
+}
+
+func (w *layerWriter) symlink(name, target string) {
+	w.header(tar.Header{Typeflag: tar.TypeSymlink, Name: name, Linkname: target, Mode: 0o777})
+}
+
+func (w *layerWriter) text(name string, size int64) { w.file(name, 0o644, size, w.draw.text) }
+
+func (w *layerWriter) binary(ctx context.Context, name string, size int64) {
+	w.file(name, 0o755, size, func(p []byte) {
+		if ctx.Err() == nil {
+			w.draw.binary(p)
+		}
+	})
+}
+
+// file writes a file piece by piece.
+func (w *layerWriter) file(name string, mode, size int64, fill func([]byte)) {
+	w.header(tar.Header{Typeflag: tar.TypeReg, Name: name, Mode: mode, Size: size})
+	piece := make([]byte, min(size, 4<<20))
+	for size > 0 && w.err == nil {
+		piece = piece[:min(size, int64(len(piece)))]
+		fill(piece)
+		_, w.err = w.tar.Write(piece)
+		size -= int64(len(piece))
+	}
+}
+
+// tally counts and digests what passes to a writer.
+type tally struct {
+	to   io.Writer
+	hash hash.Hash
+	n    int64
+}
+
+func newTally(to io.Writer) *tally { return &tally{to: to, hash: sha256.New()} }
+
+func (t *tally) Write(p []byte) (int, error) {
+	t.hash.Write(p)
+	t.n += int64(len(p))
+	return t.to.Write(p)
+}
+
+func (t *tally) digest() string { return "sha256:" + hex.EncodeToString(t.hash.Sum(nil)) }
+
+// ratio is what the drawn bytes compress by, about.
+const ratio = 3.0
+
+// drawer draws content: text as of programs, and binary as of libraries, which
+// gzip makes a third of.
+type drawer struct {
+	random   *rand.ChaCha8
+	words    [][]byte
+	picks    []uint16 // words, frequent ones often
+	patterns [][]byte
+}
+
+const patternBytes, patternCount = 64, 64 // together less than the 32 KiB that gzip looks back
+
+func newDrawer(seed uint64) *drawer {
+	d := &drawer{random: rand.NewChaCha8([32]byte{byte(seed), modelVersion})}
+	const letters = "eeeeetttaaaooiinnssrrhhlddcumfpgwybv_(.=,"
+	for range 3000 {
+		word := make([]byte, 3+d.random.Uint64()%9)
+		for i := range word {
+			word[i] = letters[d.random.Uint64()%uint64(len(letters))]
+		}
+		d.words = append(d.words, append(word, " \n"[d.random.Uint64()%8/7]))
+	}
+	d.picks = make([]uint16, 1<<16)
+	for i := range d.picks { // the n-th word about 1/n as often as the first
+		u := float64(i) / float64(len(d.picks))
+		d.picks[i] = uint16(math.Exp(u*math.Log(float64(len(d.words))))) - 1
+	}
+	for range patternCount {
+		pattern := make([]byte, patternBytes)
+		_, _ = d.random.Read(pattern)
+		d.patterns = append(d.patterns, pattern)
+	}
+	return d
+}
+
+func (d *drawer) text(p []byte) {
+	for len(p) > 0 {
+		for bits, n := d.random.Uint64(), 0; n < 4; bits, n = bits>>16, n+1 {
+			p = p[copy(p, d.words[d.picks[bits&0xffff]]):]
+		}
+	}
+}
+
+// binary is blocks of which some are new, and the others differ a little from
+// what there was before.
+func (d *drawer) binary(p []byte) {
+	var fresh [patternBytes]byte
+	for len(p) > 0 {
+		bits := d.random.Uint64()
+		block := d.patterns[bits&(patternCount-1)]
+		if bits>>10&31 < 8 {
+			_, _ = d.random.Read(fresh[:])
+			block = fresh[:]
+		}
+		n := copy(p, block)
+		if at := int(bits >> 20 & (patternBytes - 1)); at < n {
+			p[at] = byte(bits >> 40)
+		}
+		p = p[n:]
+	}
+}
+
+// smallSize is between 200 bytes and 64 KiB, small ones more often.
+func (d *drawer) smallSize() int64 {
+	const least, most = 200, 64 << 10
+	u := float64(d.random.Uint64()>>11) / (1 << 53)
+	return int64(least * math.Exp(u*math.Log(most/least)))
+}
+
+// config is the image's configuration, as its registry has it.
+func (m *model) config(architecture string) ([]byte, error) {
+	type rootfs struct {
+		Type    string   `json:"type"`
+		DiffIDs []string `json:"diff_ids"`
+	}
+	fs := rootfs{Type: "layers"}
+	for _, l := range m.Layers {
+		fs.DiffIDs = append(fs.DiffIDs, l.DiffID)
+	}
+	return json.Marshal(map[string]any{
+		"architecture": architecture, "os": "linux", "rootfs": fs,
+		"config": map[string]any{"Cmd": []string{"/bin/sh"}, "Env": []string{"PATH=/bin"}},
+	})
+}
+
+// manifest is the image's manifest, as docker has them.
+func (m *model) manifest(config []byte) ([]byte, error) {
+	type descriptor struct {
+		MediaType string `json:"mediaType"`
+		Digest    string `json:"digest"`
+		Size      int64  `json:"size"`
+	}
+	t := newTally(io.Discard)
+	if _, err := io.Copy(t, bytes.NewReader(config)); err != nil {
+		return nil, err
+	}
+	var layers []descriptor
+	for _, l := range m.Layers {
+		layers = append(layers, descriptor{"application/vnd.docker.image.rootfs.diff.tar.gzip", l.Digest, l.Size})
+	}
+	return json.Marshal(map[string]any{
+		"schemaVersion": 2, "mediaType": manifestType,
+		"config": descriptor{"application/vnd.docker.container.image.v1+json", t.digest(), t.n},
+		"layers": layers,
+	})
+}
+
+const manifestType = "application/vnd.docker.distribution.manifest.v2+json"

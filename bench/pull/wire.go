@@ -1,0 +1,191 @@
+package main
+
+import (
+	"errors"
+	"io"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// The shaped link: what a worker beside its registry may have.
+const (
+	linkRate  = 125_000_000 // bytes in a second: 1 Gbit/s
+	roundTrip = 20 * time.Millisecond
+)
+
+// wire passes connections on to the registry. Unthrottled, the kernel moves
+// the bytes without this process seeing them. Shaped, all connections together
+// share one link in each direction: it carries linkRate bytes in a second, and
+// each arrives half a round trip after it was sent. A new connection costs a
+// round trip more, as its handshake would. Lost packets and TCP's slow start are
+// not played; nor are the bytes of IP's and TCP's headers.
+type wire struct {
+	listener net.Listener
+	target   string
+	shaped   atomic.Bool
+	up, down link
+
+	mu    sync.Mutex
+	conns map[net.Conn]bool
+	group sync.WaitGroup
+}
+
+func newWire() (*wire, error) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	return &wire{listener: listener, conns: make(map[net.Conn]bool)}, err
+}
+
+// use says how connections from now on are passed on.
+func (w *wire) use(name string) { w.shaped.Store(name == shaped) }
+
+// serve passes connections on to target until close.
+func (w *wire) serve(target string) {
+	w.target = target
+	w.group.Go(func() {
+		for {
+			near, err := w.listener.Accept()
+			if err != nil {
+				return
+			}
+			w.group.Go(func() { w.pass(near) })
+		}
+	})
+}
+
+func (w *wire) close() error {
+	err := w.listener.Close()
+	w.mu.Lock()
+	for c := range w.conns {
+		_ = c.Close()
+	}
+	w.conns = nil
+	w.mu.Unlock()
+	w.group.Wait()
+	return err
+}
+
+// keep reports false once the wire is closed.
+func (w *wire) keep(c net.Conn) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.conns != nil {
+		w.conns[c] = true
+	}
+	return w.conns != nil
+}
+
+func (w *wire) drop(c net.Conn) {
+	w.mu.Lock()
+	delete(w.conns, c)
+	w.mu.Unlock()
+	_ = c.Close()
+}
+
+func (w *wire) pass(near net.Conn) {
+	defer w.drop(near)
+	isShaped := w.shaped.Load()
+	if isShaped {
+		<-time.After(roundTrip)
+	}
+	far, err := net.Dial("tcp", w.target)
+	if err != nil {
+		return
+	}
+	defer w.drop(far)
+	if !w.keep(near) || !w.keep(far) {
+		return
+	}
+	var group sync.WaitGroup
+	for _, way := range []struct {
+		to, from net.Conn
+		link     *link
+	}{{far, near, &w.up}, {near, far, &w.down}} {
+		group.Go(func() {
+			if isShaped {
+				_ = way.link.carry(way.to, way.from) // whoever is at the ends notices
+			} else {
+				_, _ = io.Copy(way.to, way.from)
+			}
+			_ = way.to.(*net.TCPConn).CloseWrite()
+		})
+	}
+	group.Wait()
+}
+
+// link is one direction of the shaped link. The zero value is ready.
+type link struct {
+	mu   sync.Mutex
+	free time.Time // when all that was sent so far is on its way
+}
+
+// parcel is some bytes on their way.
+type parcel struct {
+	bytes   []byte
+	arrives time.Time
+}
+
+// Parcels are small, so that connections share the link evenly; as many may be
+// on their way at once as the link carries in a round trip, for each connection.
+const (
+	parcelBytes = 32 << 10
+	onTheWay    = int(linkRate*int64(roundTrip)/int64(time.Second)) / parcelBytes
+)
+
+// carry moves a connection's bytes until it ends.
+func (l *link) carry(to io.Writer, from io.Reader) error {
+	parcels := make(chan parcel, onTheWay)
+	failed := make(chan struct{})
+	var writeErr error
+	var group sync.WaitGroup
+	group.Go(func() {
+		defer close(failed)
+		for p := range parcels {
+			wait(p.arrives)
+			if _, writeErr = to.Write(p.bytes); writeErr != nil {
+				return
+			}
+		}
+	})
+	var err error
+	for err == nil {
+		p := parcel{bytes: make([]byte, parcelBytes)}
+		var n int
+		n, err = from.Read(p.bytes)
+		if n == 0 {
+			continue
+		}
+		p.bytes = p.bytes[:n]
+		sent := l.send(n)
+		wait(sent)
+		p.arrives = sent.Add(roundTrip / 2)
+		select {
+		case parcels <- p:
+		case <-failed:
+			err = io.ErrClosedPipe
+		}
+	}
+	close(parcels)
+	group.Wait()
+	return errors.Join(err, writeErr)
+}
+
+// send is when n bytes that are there now have left. Who was woken late by some
+// milliseconds may catch up.
+func (l *link) send(n int) time.Time {
+	const late = 4 * time.Millisecond
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if earliest := time.Now().Add(-late); l.free.Before(earliest) {
+		l.free = earliest
+	}
+	l.free = l.free.Add(time.Duration(n) * time.Second / linkRate)
+	return l.free
+}
+
+func wait(until time.Time) {
+	if d := time.Until(until); d > 0 {
+		<-time.After(d)
+	}
+}
