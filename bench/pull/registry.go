@@ -181,48 +181,45 @@ func (f *farSide) push(ctx context.Context, m *model) error {
 		return err
 	}
 	url := to.route.URL("/v2/" + repository + "/manifests/" + tag).String()
-	response, err := to.do(ctx, http.MethodPut, url, manifest, http.Header{"Content-Type": {manifestType}}, authorization, http.StatusCreated)
-	if err != nil {
-		return err
-	}
-	return response.Body.Close()
+	_, err = to.send(ctx, http.MethodPut, url, manifest, manifestType, authorization, http.StatusCreated)
+	return err
 }
 
 // upload puts a blob into the registry.
 func (f *far) upload(ctx context.Context, blob io.Reader, digest string, authorization oci.Authorization) error {
-	response, err := f.do(ctx, http.MethodPost, f.route.URL("/v2/"+repository+"/blobs/uploads/").String(), nil, nil, authorization, http.StatusAccepted)
+	place, err := f.send(ctx, http.MethodPost, f.route.URL("/v2/"+repository+"/blobs/uploads/").String(), nil, octets, authorization, http.StatusAccepted)
 	if err != nil {
 		return err
 	}
 	piece := make([]byte, 1<<20)
-	octets := http.Header{"Content-Type": {"application/octet-stream"}}
 	for {
-		location, err := f.next(response)
-		if err != nil {
-			return err
-		}
 		n, err := io.ReadFull(blob, piece)
 		if n == 0 {
-			response, err = f.do(ctx, http.MethodPut, location+"&digest="+digest, nil, octets, authorization, http.StatusCreated)
-			if err != nil {
-				return err
-			}
-			return response.Body.Close()
+			_, err := f.send(ctx, http.MethodPut, place+"&digest="+digest, nil, octets, authorization, http.StatusCreated)
+			return err
 		}
 		if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) {
 			return err
 		}
-		if response, err = f.do(ctx, http.MethodPatch, location, piece[:n], octets, authorization, http.StatusAccepted); err != nil {
+		if place, err = f.send(ctx, http.MethodPatch, place, piece[:n], octets, authorization, http.StatusAccepted); err != nil {
 			return err
 		}
 	}
 }
 
-// next is where the upload goes on.
-func (f *far) next(response *http.Response) (string, error) {
-	location, err := response.Location()
-	if err = errors.Join(err, response.Body.Close()); err != nil {
+// octets is the type of what has none.
+const octets = "application/octet-stream"
+
+// send makes a request with a body, and returns where the answer says to go on.
+func (f *far) send(ctx context.Context, method, url string, body []byte, mediaType string, authorization oci.Authorization, want int) (location string, err error) {
+	response, err := f.do(ctx, method, url, body, http.Header{"Content-Type": {mediaType}}, authorization, want)
+	if err != nil {
 		return "", err
 	}
-	return location.String(), nil
+	defer response.Body.Close()
+	next, err := response.Location()
+	if err != nil {
+		return "", err
+	}
+	return next.String(), nil
 }
