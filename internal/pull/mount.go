@@ -2,6 +2,7 @@ package pull
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -150,12 +151,10 @@ func (s *Store) Unmount(_ context.Context, key string) error {
 	if err := os.Remove(rootfs); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("unmounting the root filesystem %s: %w", key, err)
 	}
-	rubbish, err := os.MkdirTemp(filepath.Join(s.config.Root, rubbishDir), key+"-")
-	if err != nil {
-		return fmt.Errorf("removing the root filesystem %s: %w", key, err)
-	}
-	err = os.Rename(filepath.Join(s.config.Root, writableDir, key), filepath.Join(rubbish, key))
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	// Under a name of its own from the first moment on: a directory made for it
+	// could be emptied out at once.
+	rubbish := filepath.Join(s.config.Root, rubbishDir, key+"-"+rand.Text())
+	if err := os.Rename(filepath.Join(s.config.Root, writableDir, key), rubbish); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("removing the root filesystem %s: %w", key, err)
 	}
 	s.mounted.remove(key)

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -168,5 +169,39 @@ func BenchmarkWarmPullAndMount(b *testing.B) {
 		if err := store.Unmount(context.Background(), "k"); err != nil {
 			b.Fatal(err)
 		}
+	}
+}
+
+func TestWhatIsUnmountedWhileTheStoreIsTidiedLeavesNothing(t *testing.T) {
+	far := newFarSide(t)
+	far.push(t, "acme/train:v1", imageOf(t, layer(t, file("hello", "hello"))))
+	root := t.TempDir()
+	store := openStore(t, pull.Config{Root: root})
+	img := mustPull(t, store, far.request(t, "acme/train:v1"))
+	ended := make(chan struct{})
+	var tidying sync.WaitGroup
+	tidying.Go(func() {
+		for {
+			select {
+			case <-ended:
+				return
+			default:
+				if err := store.Collect(t.Context()); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		}
+	})
+	for range 200 {
+		mustMount(t, store, img, "k")
+		if err := store.Unmount(t.Context(), "k"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	close(ended)
+	tidying.Wait()
+	if left, err := os.ReadDir(filepath.Join(root, "writable")); err != nil || len(left) != 0 {
+		t.Errorf("left are %v, %v", left, err)
 	}
 }
