@@ -121,6 +121,9 @@ func (p *puller) build(ctx context.Context, index int, key string, mounts []moun
 	if err != nil {
 		return err
 	}
+	if below+files > p.store.config.MaxUnpacked { // with layers that were here already
+		return imageTooLarge(p.request.Image, p.store.config.MaxUnpacked)
+	}
 	configuration := p.documents.configuration
 	parent := ""
 	if index > 0 {

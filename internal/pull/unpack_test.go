@@ -276,3 +276,14 @@ func TestImagesThatShareLayersInAnyOrderArePulledAtOnce(t *testing.T) {
 	}
 	pulls.Wait()
 }
+
+func TestLayersThatAreHereAlreadyCountTowardsWhatAnImageMayUnpackTo(t *testing.T) {
+	far, other := newFarSide(t), newFarSideOf(t, otherHost)
+	shared := layer(t, file("shared", noise(600<<10)))
+	other.push(t, "acme/a:v1", imageOf(t, shared))
+	far.push(t, "acme/b:v1", imageOf(t, shared, layer(t, file("own", noise(600<<10)))))
+	store := openStore(t, pull.Config{MaxUnpacked: 1 << 20})
+	mustPull(t, store, other.request(t, "acme/a:v1"))
+	_, err := store.Pull(t.Context(), far.request(t, "acme/b:v1"))
+	wantFault(t, err, fault.Exhausted, "image_too_large")
+}
