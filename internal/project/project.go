@@ -9,7 +9,6 @@ package project
 
 import (
 	"context"
-	"sync"
 	"time"
 
 	"fairlead.dev/fairlead/internal/account"
@@ -72,21 +71,21 @@ type Place struct {
 	Version   int
 }
 
-// repositoryPlace is the name of the place of a repository's login; those of
-// variables have a prefix.
+// The name of the place of a repository's login, and what those of variables
+// begin with.
 const (
-	repositoryPlace = "repository"
-	variablePrefix  = "variable/"
+	RepositoryPlace = "repository"
+	VariablePlace   = "variable/"
 )
 
 // Place is where r's login belongs.
 func (r Repository) Place() Place {
-	return Place{ProjectID: r.ProjectID, Name: repositoryPlace, Version: r.Version}
+	return Place{ProjectID: r.ProjectID, Name: RepositoryPlace, Version: r.Version}
 }
 
 // Place is where v's value belongs.
 func (v Variable) Place() Place {
-	return Place{ProjectID: v.ProjectID, Name: variablePrefix + v.Name, Version: v.Version}
+	return Place{ProjectID: v.ProjectID, Name: VariablePlace + v.Name, Version: v.Version}
 }
 
 // Kept is a sealed secret and where it belongs.
@@ -152,9 +151,7 @@ type Service struct {
 	hosts    Hosts
 	now      func() time.Time
 
-	// sealing is held for reading from the sealing of a secret until it is
-	// stored, so that Reseal can wait for those that used the old key.
-	sealing sync.RWMutex
+	sealing secret.Sealing
 }
 
 // NewService wires a service.

@@ -57,8 +57,7 @@ func (s *Service) Link(ctx context.Context, actor account.Actor, key string, lin
 	case !fault.Is(err, fault.NotFound):
 		return Repository{}, err
 	}
-	s.sealing.RLock()
-	defer s.sealing.RUnlock()
+	defer s.sealing.Begin()()
 	if repository.Login != "" {
 		if repository.Sealed, err = s.sealer.SealSecret(login, repository.Place()); err != nil {
 			return Repository{}, err

@@ -42,8 +42,7 @@ func (s *Service) SetVariable(ctx context.Context, actor account.Actor, key, nam
 		return fault.New(fault.Exhausted, "variables_many", "the project %s has %d variables, and has no room for more", project.Name, len(variables)).
 			WithHint("Delete one that is no longer needed.")
 	}
-	s.sealing.RLock()
-	defer s.sealing.RUnlock()
+	defer s.sealing.Begin()()
 	if isSecret {
 		if variable.Sealed, err = s.sealer.SealSecret(value, variable.Place()); err != nil {
 			return err

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"fairlead.dev/fairlead/internal/fault"
+	"fairlead.dev/fairlead/internal/secret"
 )
 
 // Open gives a credential's fields in the clear. Only the broker, and a change
@@ -41,35 +42,19 @@ const resealBatch = 100
 // time while the server is up, and returns how many there were. Sealer must
 // seal with keyID. A row that a change overtakes is left to that change.
 func (s *Service) Reseal(ctx context.Context, keyID uint32) (int, error) {
-	// A change that sealed with the old key and has not stored it yet is waited
-	// for; whatever seals from now on uses the new key.
-	s.sealing.Lock()
-	s.sealing.Unlock() //nolint:staticcheck // an empty critical section is the point: it is a barrier
-	resealed := 0
-	for {
-		kept, err := s.store.SealedBefore(ctx, keyID, resealBatch)
-		if err != nil || len(kept) == 0 {
-			return resealed, err
+	left := func(ctx context.Context) ([]Kept, error) { return s.store.SealedBefore(ctx, keyID, resealBatch) }
+	return secret.Reseal(ctx, &s.sealing, left, func(ctx context.Context, old Kept) (bool, error) {
+		secrets, err := s.sealer.Open(old.Sealed, old.Place)
+		if err != nil {
+			return false, sealBroken(old.Place.CredentialID, old.Place.CredentialID, err)
 		}
-		for _, old := range kept {
-			secrets, err := s.sealer.Open(old.Sealed, old.Place)
-			if err != nil {
-				return resealed, sealBroken(old.Place.CredentialID, old.Place.CredentialID, err)
-			}
-			fresh, err := s.sealer.Seal(Material{Secrets: secrets}, old.Place)
-			if err != nil {
-				return resealed, err
-			}
-			if fresh.KeyID != keyID {
-				return resealed, fmt.Errorf("sealing %s: used key %d, not %d", old.Place.CredentialID, fresh.KeyID, keyID)
-			}
-			changed, err := s.store.Reseal(ctx, old.Place, old.Sealed, fresh)
-			if err != nil {
-				return resealed, err
-			}
-			if changed {
-				resealed++
-			}
+		fresh, err := s.sealer.Seal(Material{Secrets: secrets}, old.Place)
+		if err != nil {
+			return false, err
 		}
-	}
+		if fresh.KeyID != keyID {
+			return false, fmt.Errorf("sealing %s: used key %d, not %d", old.Place.CredentialID, fresh.KeyID, keyID)
+		}
+		return s.store.Reseal(ctx, old.Place, old.Sealed, fresh)
+	})
 }

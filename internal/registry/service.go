@@ -6,7 +6,6 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/google/uuid"
@@ -15,6 +14,7 @@ import (
 	"fairlead.dev/fairlead/internal/audit"
 	"fairlead.dev/fairlead/internal/fault"
 	"fairlead.dev/fairlead/internal/image"
+	"fairlead.dev/fairlead/internal/secret"
 )
 
 // Bounds of a credential, so that one row stays a row.
@@ -40,9 +40,7 @@ type Service struct {
 	sealer        Sealer
 	now           func() time.Time
 
-	// sealing is held for reading from the moment that a secret is sealed until
-	// it is stored; see Reseal.
-	sealing sync.RWMutex
+	sealing secret.Sealing
 }
 
 // NewService wires a service.
@@ -110,8 +108,7 @@ func (s *Service) Create(ctx context.Context, actor account.Actor, draft Draft) 
 
 // sealAnd seals the material for the credential and has it stored.
 func (s *Service) sealAnd(credential *Credential, material Material, store func() error) (err error) {
-	s.sealing.RLock()
-	defer s.sealing.RUnlock()
+	defer s.sealing.Begin()()
 	if credential.Sealed, err = s.sealer.Seal(material, credential.Place()); err != nil {
 		return err
 	}

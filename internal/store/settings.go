@@ -107,19 +107,13 @@ func (s *Store) SetDefaultEnvironment(ctx context.Context, projectID, environmen
 	})
 }
 
-// Names of the places of secrets, as they are read here.
-const (
-	repositorySecret = "repository"
-	variableSecret   = "variable/"
-)
-
 // ProjectSecretsBefore implements project.Store.
 func (s *Store) ProjectSecretsBefore(ctx context.Context, keyID uint32, limit int) (kept []project.Kept, err error) {
 	err = s.read(ctx, database, func(r runner) error {
 		rows, err := r.query(ctx, `
-			SELECT project_id, '`+repositorySecret+`', version, key_id, sealed FROM project_repositories WHERE login <> '' AND key_id <> $1
+			SELECT project_id, '`+project.RepositoryPlace+`', version, key_id, sealed FROM project_repositories WHERE login <> '' AND key_id <> $1
 			UNION ALL
-			SELECT project_id, '`+variableSecret+`' || name, version, key_id, sealed FROM project_variables WHERE secret AND key_id <> $1
+			SELECT project_id, '`+project.VariablePlace+`' || name, version, key_id, sealed FROM project_variables WHERE secret AND key_id <> $1
 			LIMIT $2`, int64(keyID), max(limit, 0))
 		kept, err = collect(rows, err, func(row scanner) (k project.Kept, err error) {
 			err = row.Scan(&k.Place.ProjectID, &k.Place.Name, &k.Place.Version, &k.Sealed.KeyID, &k.Sealed.Bytes)
@@ -135,7 +129,7 @@ func (s *Store) ResealProjectSecret(ctx context.Context, place project.Place, ol
 	err = s.write(ctx, projectNoun.named(place.ProjectID), func(ctx context.Context, tx *Tx) error {
 		args := []any{int64(fresh.KeyID), fresh.Bytes, place.ProjectID, place.Version, int64(old.KeyID), old.Bytes}
 		text := `UPDATE project_repositories SET key_id = $1, sealed = $2 WHERE project_id = $3 AND version = $4 AND key_id = $5 AND sealed = $6`
-		if name, isVariable := strings.CutPrefix(place.Name, variableSecret); isVariable {
+		if name, isVariable := strings.CutPrefix(place.Name, project.VariablePlace); isVariable {
 			text = `UPDATE project_variables SET key_id = $1, sealed = $2 WHERE project_id = $3 AND version = $4 AND key_id = $5 AND sealed = $6 AND name = $7`
 			args = append(args, name)
 		}
