@@ -117,10 +117,11 @@ func (s *Service) EnvironmentFor(ctx context.Context, project Project, keys ...s
 		return Environment{}, err
 	}
 	usable := slices.DeleteFunc(all, func(e Environment) bool { return !e.Allows(project.ID) })
-	found, err := named(usable, cmp.Or(cmp.Or(keys...), DefaultEnvironmentID))
+	key := cmp.Or(cmp.Or(keys...), DefaultEnvironmentID)
+	found, err := named(usable, key)
 	if fault.Is(err, fault.NotFound) {
-		f := fault.InvalidField("environment", "environment_unknown", "there is no environment %.80q that the project %s may use", cmp.Or(cmp.Or(keys...), "default"), project.Name)
-		return Environment{}, f.WithHint("`fairlead environment list` shows them; an operator lets a project use one.")
+		return Environment{}, fault.InvalidField("environment", "environment_unknown", "there is no environment %.80q that the project %s may use", key, project.Name).
+			WithHint("`fairlead environment list` shows them; an operator lets a project use one.")
 	}
 	if err == nil && !found.Enabled {
 		err = fault.InvalidField("environment", "environment_disabled", "the environment %s takes no new executions", found.Name).

@@ -4,11 +4,9 @@ import (
 	"context"
 
 	"fairlead.dev/fairlead/internal/account"
+	"fairlead.dev/fairlead/internal/project"
 	"fairlead.dev/fairlead/internal/wire"
 )
-
-// configPath is where a project's steps are unless an upload says otherwise.
-const configPath = "valohai.yaml"
 
 func (d *door) listProjects(ctx context.Context, v *visit, in *Page) (list wire.List[wire.Project], err error) {
 	projects, err := d.config.Accounts.Projects(ctx, v.actor)
@@ -62,14 +60,14 @@ func (d *door) getProject(ctx context.Context, v *visit, in *projectKey) (wire.P
 	return shown, nil
 }
 
-func (v *visit) project(project account.Project) wire.Project {
-	owner := wire.Owner{ID: project.Owner.OrganizationID, Username: project.Owner.Name}
-	if project.IsPersonal() {
-		owner.ID, owner.Personal = project.Owner.UserID, true
+func (v *visit) project(p account.Project) wire.Project {
+	owner := wire.Owner{ID: p.Owner.OrganizationID, Username: p.Owner.Name}
+	if p.IsPersonal() {
+		owner.ID, owner.Personal = p.Owner.UserID, true
 	}
 	return wire.Project{
-		ID: project.ID, Name: project.Name, Description: project.Description, Owner: owner,
-		CTime: wire.NewTime(project.CreatedAt), YAMLPath: configPath, LastExecutionCTime: wire.NewTime(project.LastExecutionAt),
-		URL: v.resource("projects", project.ID), URLs: wire.Display{Display: v.origin + "/projects/" + project.ID + "/"},
+		ID: p.ID, Name: p.Name, Description: p.Description, Owner: owner,
+		CTime: wire.NewTime(p.CreatedAt), YAMLPath: project.ConfigName, LastExecutionCTime: wire.NewTime(p.LastExecutionAt),
+		URL: v.resource("projects", p.ID), URLs: wire.Display{Display: v.origin + "/projects/" + p.ID + "/"},
 	}
 }

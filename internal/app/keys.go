@@ -66,23 +66,20 @@ func requireKeys(ctx context.Context, store *store.Store, v *vault.Vault) error 
 	if err != nil {
 		return err
 	}
-	others, err := store.SealedBefore(ctx, primary, look)
+	credentials, err := store.SealedBefore(ctx, primary, look)
 	if err != nil {
 		return err
 	}
-	for _, kept := range others {
-		if err := v.Require(kept.Sealed.KeyID); err != nil {
-			return err
-		}
-	}
-	ofProjects, err := store.ProjectSecretsBefore(ctx, primary, look)
+	projects, err := store.ProjectSecretsBefore(ctx, primary, look)
 	if err != nil {
 		return err
 	}
-	for _, kept := range ofProjects {
-		if err := v.Require(kept.Sealed.KeyID); err != nil {
-			return err
-		}
+	var needed []uint32
+	for _, kept := range credentials {
+		needed = append(needed, kept.Sealed.KeyID)
 	}
-	return nil
+	for _, kept := range projects {
+		needed = append(needed, kept.Sealed.KeyID)
+	}
+	return v.Require(needed...)
 }

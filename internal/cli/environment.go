@@ -2,7 +2,6 @@ package cli
 
 import (
 	"strconv"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -130,10 +129,7 @@ func newEnvironmentUpdate(s *session) *cobra.Command {
 		}
 		projects := "all projects"
 		if changed.Projects != nil {
-			projects = strings.TrimSuffix(strconv.Itoa(len(*changed.Projects))+" projects", "s")
-			if len(*changed.Projects) != 1 {
-				projects += "s"
-			}
+			projects = "projects: " + strconv.Itoa(len(*changed.Projects))
 		}
 		say(c.OutOrStdout(), "The environment %s is for %s, %s at once.\n", harmless(changed.Name), projects, orAny(changed.Limit))
 		return nil

@@ -96,13 +96,11 @@ func (s *Service) Import(ctx context.Context, actor account.Actor, draft NewPack
 	if commit.Config, err = s.readConfig(ctx, identifier, commit.ConfigPath); err != nil {
 		return Commit{}, err
 	}
-	if _, findings := valohaiyaml.Parse(commit.ConfigPath, []byte(commit.Config)); findings.Err() != nil {
-		return Commit{}, findings.Err()
-	}
 	_, err = s.store.CreateCommit(ctx, commit, s.commitEvent(actor, audit.CommitImport, project, commit))
 	return commit, err
 }
 
+// readConfig reads a valohai.yaml in a package; it is one that can be run.
 func (s *Service) readConfig(ctx context.Context, identifier, path string) (string, error) {
 	file, _, err := s.packages.Open(ctx, identifier)
 	if err != nil {
@@ -110,7 +108,11 @@ func (s *Service) readConfig(ctx context.Context, identifier, path string) (stri
 	}
 	defer func() { _ = file.Close() }() // only read
 	text, err := source.ReadFile(ctx, file, path, valohaiyaml.MaxSize)
-	return string(text), err
+	if err != nil {
+		return "", err
+	}
+	_, findings := valohaiyaml.Parse(path, text)
+	return string(text), findings.Err()
 }
 
 // Commits are a project's of that origin, newest first, without their Config.

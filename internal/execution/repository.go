@@ -10,7 +10,6 @@ import (
 	"fairlead.dev/fairlead/internal/account"
 	"fairlead.dev/fairlead/internal/audit"
 	"fairlead.dev/fairlead/internal/fault"
-	"fairlead.dev/fairlead/internal/valohaiyaml"
 )
 
 // Revision is a commit of a git repository, as its host tells it.
@@ -123,9 +122,6 @@ func (s *Service) pack(ctx context.Context, project account.Project, commit Comm
 	}
 	if commit.Config, err = s.readConfig(ctx, commit.Package, commit.ConfigPath); err != nil {
 		return Commit{}, err
-	}
-	if _, findings := valohaiyaml.Parse(commit.ConfigPath, []byte(commit.Config)); findings.Err() != nil {
-		return Commit{}, findings.Err()
 	}
 	return commit, s.store.PackCommit(ctx, commit)
 }
