@@ -33,8 +33,8 @@ type Repository struct {
 
 	LinkedAt time.Time
 
-	// Version counts the links that the project has had, so that no sealed login
-	// of an earlier one opens.
+	// Version differs from that of every earlier link of the project, so that no
+	// sealed login of one opens.
 	Version int
 	Sealed  Sealed // nothing where Login is ""
 }
@@ -87,6 +87,10 @@ func (r Repository) Place() Place {
 func (v Variable) Place() Place {
 	return Place{ProjectID: v.ProjectID, Name: VariablePlace + v.Name, Version: v.Version}
 }
+
+// versionAt is the version of what is sealed at that moment: microseconds since
+// 1970. What was deleted leaves no number to count on from.
+func versionAt(t time.Time) int { return int(t.UnixMicro()) }
 
 // Kept is a sealed secret and where it belongs.
 type Kept struct {

@@ -35,8 +35,9 @@ func (s *Service) Link(ctx context.Context, actor account.Actor, key string, lin
 	}
 	repository := Repository{
 		ProjectID: project.ID, URL: link.URL, Username: link.Username, KnownHosts: link.KnownHosts,
-		ConfigPath: cmp.Or(link.ConfigPath, ConfigName), LinkedAt: s.now(), Version: 1,
+		ConfigPath: cmp.Or(link.ConfigPath, ConfigName), LinkedAt: s.now(),
 	}
+	repository.Version = versionAt(repository.LinkedAt)
 	var login secret.Text
 	switch {
 	case !link.Token.IsEmpty() && !link.SSHKey.IsEmpty():
@@ -48,13 +49,6 @@ func (s *Service) Link(ctx context.Context, actor account.Actor, key string, lin
 		repository.Login, login = SSHKey, link.SSHKey
 	}
 	if err := fault.Join(s.hosts.CheckRepository(repository, login), validPath(repository.ConfigPath)); err != nil {
-		return Repository{}, err
-	}
-	before, err := s.store.Repository(ctx, project.ID)
-	switch {
-	case err == nil:
-		repository.Version = before.Version + 1
-	case !fault.Is(err, fault.NotFound):
 		return Repository{}, err
 	}
 	defer s.sealing.Begin()()

@@ -2,6 +2,7 @@ package project
 
 import (
 	"context"
+	"slices"
 	"strings"
 
 	"fairlead.dev/fairlead/internal/account"
@@ -31,13 +32,8 @@ func (s *Service) SetVariable(ctx context.Context, actor account.Actor, key, nam
 	if err != nil {
 		return err
 	}
-	variable := Variable{ProjectID: project.ID, Name: name, Secret: isSecret, Version: 1}
-	known := false
-	for _, before := range variables {
-		if before.Name == name {
-			variable.Version, known = before.Version+1, true
-		}
-	}
+	variable := Variable{ProjectID: project.ID, Name: name, Secret: isSecret, Version: versionAt(s.now())}
+	known := slices.ContainsFunc(variables, func(v Variable) bool { return v.Name == name })
 	if !known && len(variables) >= variablesMost {
 		return fault.New(fault.Exhausted, "variables_many", "the project %s has %d variables, and has no room for more", project.Name, len(variables)).
 			WithHint("Delete one that is no longer needed.")

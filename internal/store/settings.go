@@ -13,7 +13,7 @@ func (s *Store) Repository(ctx context.Context, projectID string) (r project.Rep
 	err = s.read(ctx, repositoryNoun.named(projectID), func(run runner) error {
 		return run.row(ctx, `
 			SELECT project_id, url, username, known_hosts, login, config_path, linked_at, version, key_id, sealed
-			FROM project_repositories WHERE project_id = $1 AND NOT unlinked`, projectID).
+			FROM project_repositories WHERE project_id = $1`, projectID).
 			Scan(&r.ProjectID, &r.URL, &r.Username, &r.KnownHosts, &r.Login, &r.ConfigPath, instant{&r.LinkedAt}, &r.Version, &r.Sealed.KeyID, &r.Sealed.Bytes)
 	})
 	return r, err
@@ -23,10 +23,10 @@ func (s *Store) Repository(ctx context.Context, projectID string) (r project.Rep
 func (s *Store) SetRepository(ctx context.Context, r project.Repository, event audit.Event) error {
 	return s.write(ctx, repositoryNoun.named(r.ProjectID), func(ctx context.Context, tx *Tx) error {
 		_, err := tx.exec(ctx, `
-			INSERT INTO project_repositories (project_id, url, username, known_hosts, login, config_path, linked_at, version, key_id, sealed, unlinked)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, FALSE)
+			INSERT INTO project_repositories (project_id, url, username, known_hosts, login, config_path, linked_at, version, key_id, sealed)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
 			ON CONFLICT (project_id) DO UPDATE SET url = $2, username = $3, known_hosts = $4, login = $5, config_path = $6,
-				linked_at = $7, version = $8, key_id = $9, sealed = $10, unlinked = FALSE`,
+				linked_at = $7, version = $8, key_id = $9, sealed = $10`,
 			r.ProjectID, r.URL, r.Username, r.KnownHosts, string(r.Login), r.ConfigPath, micros(r.LinkedAt), r.Version,
 			int64(r.Sealed.KeyID), bytesOf(r.Sealed))
 		if err != nil {
@@ -47,10 +47,7 @@ func bytesOf(sealed project.Sealed) []byte {
 // DeleteRepository implements project.Store.
 func (s *Store) DeleteRepository(ctx context.Context, projectID string, event audit.Event) error {
 	return s.write(ctx, repositoryNoun.named(projectID), func(ctx context.Context, tx *Tx) error {
-		err := tx.must(ctx, `
-			UPDATE project_repositories SET login = '', key_id = 0, sealed = $1, unlinked = TRUE
-			WHERE project_id = $2 AND NOT unlinked`, []byte{}, projectID)
-		if err != nil {
+		if err := tx.must(ctx, `DELETE FROM project_repositories WHERE project_id = $1`, projectID); err != nil {
 			return err
 		}
 		return insertEvents(ctx, tx, event)

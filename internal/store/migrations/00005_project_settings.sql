@@ -12,9 +12,7 @@ CREATE TABLE project_repositories (
     linked_at   BIGINT NOT NULL,
     version     BIGINT NOT NULL,
     key_id      BIGINT NOT NULL,
-    sealed      BYTEA NOT NULL,
-    -- its row stays, so that the version goes on
-    unlinked    BOOLEAN NOT NULL
+    sealed      BYTEA NOT NULL
 );
 
 CREATE TABLE project_variables (
