@@ -1,11 +1,9 @@
 package pull
 
 import (
-	"archive/tar"
 	"errors"
 	"io/fs"
 	"os"
-	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -15,45 +13,6 @@ import (
 	"github.com/containerd/continuity/sysx"
 	"golang.org/x/sys/unix"
 )
-
-// named are the directories that a layer names, and those that it only has
-// something in. In an overlay, a directory of an upper layer hides the owner, the
-// mode and the times of the same directory below; where the layer says nothing
-// of them, they are to stay what they are below.
-type named struct {
-	explicit map[string]bool
-	parents  map[string]bool
-}
-
-// add takes note of an entry, whose name is clean.
-func (n *named) add(header *tar.Header) {
-	if n.explicit == nil {
-		n.explicit, n.parents = make(map[string]bool), make(map[string]bool)
-	}
-	name := strings.TrimPrefix(path.Clean("/"+header.Name), "/")
-	if header.Typeflag == tar.TypeDir {
-		n.explicit[name] = true
-	}
-	for {
-		name = path.Dir(name)
-		if name == "." || n.parents[name] {
-			return
-		}
-		n.parents[name] = true
-	}
-}
-
-// implied are the directories without an entry of their own, from the top down.
-func (n *named) implied() []string {
-	var dirs []string
-	for name := range n.parents {
-		if !n.explicit[name] {
-			dirs = append(dirs, name)
-		}
-	}
-	slices.Sort(dirs)
-	return dirs
-}
 
 // inherit gives directories below root the owner, the mode, the times and the
 // extended attributes of the same ones in the parents, of which the topmost comes

@@ -227,7 +227,7 @@ func TestTheDiskIsNeverFilledBelowItsFloor(t *testing.T) {
 
 func TestAFullDiskIsToldAsSuch(t *testing.T) {
 	far := newFarSide(t)
-	far.push(t, "acme/train:v1", imageOf(t, layer(t, file("zeros", string(make([]byte, 32<<20))))))
+	far.push(t, "acme/train:v1", imageOf(t, layer(t, file("ones", strings.Repeat("1", 32<<20)))))
 	root := smallDisk(t, "16m")
 	store := openStore(t, pull.Config{Root: root})
 	_, err := store.Pull(t.Context(), far.request(t, "acme/train:v1"))

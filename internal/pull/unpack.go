@@ -17,12 +17,12 @@ import (
 	"github.com/containerd/containerd/v2/core/leases"
 	"github.com/containerd/containerd/v2/core/mount"
 	"github.com/containerd/containerd/v2/core/snapshots"
-	"github.com/containerd/containerd/v2/pkg/archive"
 	"github.com/containerd/errdefs"
 	"github.com/opencontainers/go-digest"
 
 	"fairlead.dev/fairlead/internal/fault"
 	"fairlead.dev/fairlead/internal/image"
+	"fairlead.dev/fairlead/internal/unpack"
 )
 
 const (
@@ -190,13 +190,9 @@ func (s *Store) removeHalf(ctx context.Context, key string, mounts []mount.Mount
 // apply unpacks a layer into the directory root and returns the bytes of its
 // files, and the directories that it has files in without naming them.
 func (p *puller) apply(ctx context.Context, index int, root string) (files int64, implied []string, err error) {
-	var options []archive.ApplyOpt
-	if index > 0 { // below the bottom there is nothing that could be whited out
-		options = append(options, archive.WithConvertWhiteout(archive.OverlayConvertWhiteout))
-	}
 	err = p.reading(ctx, index, func(stream io.Reader, bound *bound) error {
-		_, err := archive.Apply(ctx, root, stream, append(options, archive.WithFilter(bound.admit))...)
-		files, implied = bound.files, bound.named.implied()
+		result, err := unpack.Layer(ctx, root, stream, unpack.Options{Admit: bound.admit, Bottom: index == 0})
+		files, implied = bound.files, result.Implied
 		return err
 	})
 	p.board.report(index, func(l *LayerReport) { l.Unpacked = files })
@@ -344,7 +340,6 @@ type bound struct {
 	read      int64 // bytes of the archive
 	files     int64 // bytes of the files in it, which may be more: some are mostly holes
 	unchecked int64 // bytes since the last look at the disk
-	named     named
 }
 
 func (b *bound) Read(p []byte) (int, error) {
@@ -358,25 +353,24 @@ func (b *bound) Read(p []byte) (int, error) {
 // admit is asked about each entry before it is unpacked. It takes away what
 // the kernel keeps of an overlay in extended attributes: a layer has no say in
 // how it is stacked.
-func (b *bound) admit(header *tar.Header) (bool, error) {
+func (b *bound) admit(header *tar.Header) error {
 	for key := range header.PAXRecords {
 		if strings.HasPrefix(key, "SCHILY.xattr.trusted.") || strings.HasPrefix(key, "SCHILY.xattr.user.overlay.") {
 			delete(header.PAXRecords, key)
 		}
 	}
-	b.named.add(header)
 	const inode = 4096 // what the smallest file takes on most filesystems
 	need := int64(inode)
-	if header.Typeflag == tar.TypeReg {
+	if header.Typeflag == tar.TypeReg || header.Typeflag == tar.TypeGNUSparse {
 		if header.Size > b.most || b.all.Add(header.Size) > b.most {
-			return false, imageTooLarge(b.ref, b.most)
+			return imageTooLarge(b.ref, b.most)
 		}
 		b.files += header.Size
 		need += header.Size
 	}
 	if b.unchecked += need; b.unchecked < checkDiskEvery {
-		return true, nil
+		return nil
 	}
 	b.unchecked = 0
-	return true, b.disk.mayWrite(need)
+	return b.disk.mayWrite(need)
 }

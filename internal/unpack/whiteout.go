@@ -1,0 +1,60 @@
+package unpack
+
+import (
+	"archive/tar"
+	"errors"
+	"fmt"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// Names by which a layer says what it removes.
+// https://github.com/opencontainers/image-spec/blob/v1.1.1/layer.md#whiteouts
+const (
+	whiteout = ".wh."           // before the name of what is removed
+	special  = ".wh."           // after that: it is no file that is removed
+	opaque   = special + ".opq" // all that is below in the directory
+)
+
+// opaqueAttribute marks a directory that nothing below is seen in.
+const opaqueAttribute = "trusted.overlay.opaque"
+
+// hide does what the whiteout of a name says.
+func (u *unpacker) hide(at place, hidden string) error {
+	u.hides = u.hides || hidden == opaque || !strings.HasPrefix(hidden, special)
+	switch {
+	case hidden == "" || hidden == "." || hidden == "..":
+		return fmt.Errorf("a whiteout of no file: %w", tar.ErrHeader)
+	case u.options.Bottom:
+		return nil
+	case hidden == opaque:
+		return unix.Fsetxattr(at.directory, opaqueAttribute, []byte("y"), 0)
+	case strings.HasPrefix(hidden, special):
+		return nil // a note of aufs to itself
+	}
+	at.base = hidden
+	err := unix.Mknodat(at.directory, hidden, unix.S_IFCHR, 0)
+	if !errors.Is(err, unix.EEXIST) {
+		return err
+	}
+	// The layer has something of that name, which hides what is below by itself
+	// unless both are directories.
+	fd, err := u.tree.enter(at.directory, at.name(), hidden)
+	if errors.Is(err, unix.ENOTDIR) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return unix.Fsetxattr(fd, opaqueAttribute, []byte("y"), 0)
+}
+
+// isWhiteout reports whether a name in a directory is one.
+func isWhiteout(directory int, base string) (bool, error) {
+	var stat unix.Stat_t
+	if err := unix.Fstatat(directory, base, &stat, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+		return false, err
+	}
+	return stat.Mode&unix.S_IFMT == unix.S_IFCHR && stat.Rdev == 0, nil
+}
