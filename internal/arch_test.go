@@ -90,7 +90,12 @@ var plan = []room{
 	{"diagnosis", sum(words, "oci"), none, "what a registry answered becomes a sentence here and nowhere else; it needs words and the protocol's errors"},
 	{"grant", sum(words, "oci", "diagnosis"), nil, "trading a secret for a grant needs words and the protocol; it knows no accounts and no database"},
 	{"vault", words, nil, "sealing knows words, never nouns: rows are its caller's"},
-	{"pull", sum(words, "oci", "diagnosis"), nil, "pulling needs words and the protocol, never nouns"},
+	{
+		"unpack", none,
+		[]string{"golang.org/x/sys/unix"},
+		"writing a layer's files needs the archive and the kernel; what a layer may hold is pull's to say",
+	},
+	{"pull", sum(words, "oci", "diagnosis", "unpack"), nil, "pulling needs words and the protocol, never nouns"},
 	{"depot", sum(words, "depot/bucket"), nil, "keeping files under keys knows words, never nouns"},
 	{"depot/bucket", none, nil, "a cloud's bucket and its answers are the same for who keeps files there and who downloads them; its words are the clouds'"},
 	{"inputs", sum(words, "depot/bucket"), nil, "downloading files knows words, never nouns"},
@@ -150,7 +155,7 @@ var plan = []room{
 	{
 		"app",
 		slices.Concat(words, nouns, []string{
-			"oci", "grant", "vault", "pull", "depot", "gitfetch", "inputs", "engine", "engine/runc", "broker", "dispatch", "worker", "store",
+			"oci", "grant", "vault", "unpack", "pull", "depot", "gitfetch", "inputs", "engine", "engine/runc", "broker", "dispatch", "worker", "store",
 			"wire", "client", "api", "app/adapter",
 		}),
 		nil,

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime/pprof"
 	"sync"
@@ -27,7 +28,8 @@ func pullFairlead(ctx context.Context, m *meter, j job) (root string, err error)
 	if err != nil {
 		return "", err
 	}
-	store, err := pull.Open(pull.Config{Root: filepath.Join(j.Dir, "images")})
+	igzip, _ := exec.LookPath("igzip") // as a worker does
+	store, err := pull.Open(pull.Config{Root: filepath.Join(j.Dir, "images"), Igzip: igzip})
 	if err != nil {
 		return "", err
 	}

@@ -3,6 +3,7 @@ package pull
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -16,30 +17,66 @@ import (
 // https://github.com/facebook/zstd/blob/v1.5.7/programs/zstd.1.md
 const maxWindow = 128 << 20
 
-// decompress gives the archive in a layer, whatever its media type says it is
-// compressed by: builders have been known to write the wrong one. The caller
-// closes it.
-func decompress(layer *bufio.Reader) (io.ReadCloser, error) {
+// plain gives the archive in a layer while it arrives, whatever its media type says
+// it is compressed by: builders have been known to write the wrong one. The caller
+// closes it after it has left what arrives.
+func (p *puller) plain(ctx context.Context, arriving *pipe) (io.ReadCloser, error) {
 	const longest = 4
+	layer := bufio.NewReaderSize(arriving, copyBuffer)
 	magic, err := layer.Peek(longest)
 	if err != nil && !errors.Is(err, io.EOF) {
 		return nil, err
 	}
 	switch {
 	case bytes.HasPrefix(magic, []byte{0x1f, 0x8b}): // RFC 1952
-		reader, err := gzip.NewReader(layer)
-		if err != nil {
-			return nil, fmt.Errorf("reading gzip: %w", err)
-		}
-		return reader, nil
+		return p.gunzip(ctx, layer)
 	case bytes.HasPrefix(magic, []byte{0x28, 0xb5, 0x2f, 0xfd}), // RFC 8878
 		len(magic) == longest && magic[0]&0xf0 == 0x50 && bytes.HasPrefix(magic[1:], []byte{0x2a, 0x4d, 0x18}):
 		reader, err := zstd.NewReader(layer, zstd.WithDecoderMaxWindow(maxWindow))
 		if err != nil {
 			return nil, fmt.Errorf("reading zstd: %w", err)
 		}
-		return reader.IOReadCloser(), nil
+		return p.beside(reader.IOReadCloser()), nil
 	default:
 		return io.NopCloser(layer), nil
 	}
+}
+
+func (p *puller) gunzip(ctx context.Context, layer io.Reader) (io.ReadCloser, error) {
+	if path := p.store.config.Igzip; path != "" {
+		process, err := startIgzip(ctx, path, layer)
+		if err == nil {
+			return process, nil
+		}
+		p.store.config.Logger.Warn("layers are unpacked more slowly, without igzip", "error", err)
+	}
+	reader, err := gzip.NewReader(layer)
+	if err != nil {
+		return nil, fmt.Errorf("reading gzip: %w", err)
+	}
+	return p.beside(reader), nil
+}
+
+// inflated is what a decoder gives that works in a goroutine of its own.
+type inflated struct {
+	*pipe
+	done chan struct{}
+}
+
+// beside has a decoder work beside who reads from it.
+func (p *puller) beside(decoder io.ReadCloser) inflated {
+	i := inflated{newPipe(p.store.config.Now), make(chan struct{})}
+	go func() {
+		defer close(i.done)
+		defer decoder.Close()
+		_, err := io.CopyBuffer(struct{ io.Writer }{i.pipe}, struct{ io.Reader }{decoder}, make([]byte, copyBuffer))
+		i.finish(err)
+	}()
+	return i
+}
+
+func (i inflated) Close() error {
+	i.leave()
+	<-i.done
+	return nil
 }

@@ -14,6 +14,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -160,8 +161,17 @@ func (f *farSide) request(t testing.TB, path string) pull.Request {
 	return pull.Request{Image: ref, Route: f.transport.For(f.host)}
 }
 
-// openStore opens a store that is closed at the end of the test.
+// openStore opens a store that is closed at the end of the test, and undoes gzip as
+// a worker on this machine does.
 func openStore(t testing.TB, config pull.Config) *pull.Store {
+	t.Helper()
+	if igzip, err := exec.LookPath("igzip"); err == nil {
+		config.Igzip = igzip
+	}
+	return openStoreExactly(t, config)
+}
+
+func openStoreExactly(t testing.TB, config pull.Config) *pull.Store {
 	t.Helper()
 	if config.Root == "" {
 		config.Root = t.TempDir()

@@ -64,6 +64,10 @@ type Config struct {
 	// 4 if 0.
 	Parallel int
 
+	// Igzip is the program of Intel's ISA-L that undoes gzip, an absolute path: on
+	// amd64 several times as fast as what is built in, which is used if "".
+	Igzip string
+
 	// RetryWait is the pause before a dropped connection is tried again,
 	// doubled with each try; half a second if 0.
 	RetryWait time.Duration

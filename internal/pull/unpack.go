@@ -2,7 +2,6 @@ package pull
 
 import (
 	"archive/tar"
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -232,27 +231,23 @@ func (p *puller) reading(ctx context.Context, index int, use func(stream io.Read
 // isBroken reports whether an unpacking failed by what the layer holds.
 func isBroken(err error) bool { return fault.From(err).Code == layerCorrupt }
 
-// unpack reads a layer's archive from what arrives, and leaves that. What it is
-// compressed by is undone beside what is done with the archive.
+// unpack reads a layer's archive from what arrives, and leaves that.
 func (p *puller) unpack(ctx context.Context, index int, arriving *pipe, use func(stream io.Reader, bound *bound) error) error {
-	plain := newPipe(p.store.config.Now)
-	inflated := make(chan struct{})
-	go func() {
-		defer close(inflated)
-		plain.finish(inflate(arriving, plain))
-	}()
-	defer func() {
-		plain.leave()
-		arriving.leave()
-		<-inflated
-	}()
 	layer := p.documents.manifest.Layers[index]
+	archive, err := p.plain(ctx, arriving)
+	if err != nil {
+		arriving.leave()
+		return p.unpackFailed(ctx, layer.Digest, err)
+	}
+	defer func() {
+		arriving.leave()
+		_ = archive.Close() // it is read to its end, or of no use
+	}()
 	want := p.documents.configuration.RootFS.DiffIDs[index]
 	digester := want.Algorithm().Digester()
-	bound := &bound{ref: p.request.Image, most: p.store.config.MaxUnpacked, all: &p.stack.files, disk: p.store.disk, archive: plain}
+	bound := &bound{ref: p.request.Image, most: p.store.config.MaxUnpacked, all: &p.stack.files, disk: p.store.disk, archive: archive}
 	stream := io.TeeReader(bound, digester.Hash())
-	err := use(stream, bound)
-	if err == nil {
+	if err = use(stream, bound); err == nil {
 		_, err = io.Copy(io.Discard, stream)
 	}
 	if err != nil {
@@ -262,20 +257,6 @@ func (p *puller) unpack(ctx context.Context, index int, arriving *pipe, use func
 		return layerBroken(p.request.Image, layer.Digest, fmt.Errorf("it unpacks to %s, not to %s", got, want))
 	}
 	return nil
-}
-
-// inflate passes on the archive in a layer, and reads the layer to its end.
-func inflate(layer io.Reader, to io.Writer) error {
-	plain, err := decompress(bufio.NewReaderSize(layer, copyBuffer))
-	if err != nil {
-		return err
-	}
-	defer plain.Close()
-	if _, err := io.CopyBuffer(to, plain, make([]byte, copyBuffer)); err != nil {
-		return err
-	}
-	_, err = io.Copy(io.Discard, layer)
-	return err
 }
 
 // stopwatch is the time that a layer's unpacking is at work and not waiting for

@@ -227,7 +227,7 @@ func (u *unpacker) link(at place, target string) error {
 	if err != nil {
 		return fmt.Errorf("the target %.200q of the link: %w", target, err)
 	}
-	defer func() { _ = unix.Close(from.directory) }() // a directory
+	defer func() { _ = unix.Close(from.directory) }()           // a directory
 	if at, err = u.tree.place(at.parent, at.base); err != nil { // the way to the target may have closed it
 		return err
 	}

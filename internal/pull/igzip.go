@@ -1,0 +1,116 @@
+package pull
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// processPipe is how much is on the way to and from a process: the most that
+// Linux gives unasked. https://man7.org/linux/man-pages/man7/pipe.7.html
+const processPipe = 1 << 20
+
+// igzip is a process that undoes gzip. What it gives is read from it.
+//
+// A layer is anybody's bytes; the process sees them and nothing else of the
+// worker: no environment, no file but its own ends of two pipes.
+type igzip struct {
+	*os.File // its output
+
+	command *exec.Cmd
+	said    bytes.Buffer
+	fed     chan struct{} // closed when no more of the layer is passed on
+	failed  error         // why not all of it was; set before
+}
+
+// startIgzip has the program at path undo what layer is compressed by. An error
+// says that it could not be started; then nothing was read. The process ends with
+// ctx.
+func startIgzip(ctx context.Context, path string, layer io.Reader) (_ *igzip, err error) {
+	input, feed, err := processPipes()
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = input.Close() }() // the process has its own
+	output, result, err := processPipes()
+	if err != nil {
+		return nil, errors.Join(err, feed.Close())
+	}
+	defer func() { _ = result.Close() }() // the process has its own
+	z := &igzip{File: output, fed: make(chan struct{})}
+	z.command = exec.CommandContext(ctx, path, "--decompress", "--stdout") //nolint:gosec // the operator's own program
+	z.command.Env = []string{}
+	z.command.Dir = "/"
+	z.command.Stdin, z.command.Stdout, z.command.Stderr = input, result, &z.said
+	if err := z.command.Start(); err != nil {
+		return nil, errors.Join(err, feed.Close(), output.Close())
+	}
+	go z.feed(feed, layer)
+	return z, nil
+}
+
+// feed passes the layer on. Where the process ended before, it says itself why.
+func (z *igzip) feed(to io.WriteCloser, layer io.Reader) {
+	defer close(z.fed)
+	_, err := io.CopyBuffer(struct{ io.Writer }{to}, struct{ io.Reader }{layer}, make([]byte, copyBuffer))
+	if !errors.Is(err, syscall.EPIPE) {
+		z.failed = err
+	}
+	_ = to.Close() // the process reads its end
+}
+
+func processPipes() (reader, writer *os.File, err error) {
+	reader, writer, err = os.Pipe()
+	if err != nil {
+		return nil, nil, fmt.Errorf("making a pipe: %w", err)
+	}
+	// Less is slower and works.
+	if raw, err := writer.SyscallConn(); err == nil {
+		_ = raw.Control(func(fd uintptr) { _, _ = unix.FcntlInt(fd, unix.F_SETPIPE_SZ, processPipe) })
+	}
+	return reader, writer, nil
+}
+
+// Read ends with io.EOF only where the process has found all to be right.
+func (z *igzip) Read(p []byte) (int, error) {
+	n, err := z.File.Read(p)
+	if !errors.Is(err, io.EOF) {
+		return n, err
+	}
+	<-z.fed
+	if err := errors.Join(z.failed, z.end()); err != nil {
+		return n, err
+	}
+	return n, io.EOF
+}
+
+// end waits for the process.
+func (z *igzip) end() error {
+	if z.command.ProcessState != nil {
+		return nil
+	}
+	err := z.command.Wait()
+	if err == nil {
+		return nil
+	}
+	said, _, _ := strings.Cut(strings.TrimSpace(z.said.String()), "\n")
+	return fmt.Errorf("reading gzip: %w: %.200q", err, said)
+}
+
+// Close ends the process where it still works. Nobody must be waiting for more of
+// the layer.
+func (z *igzip) Close() error {
+	err := z.File.Close() // so that it waits for no reader
+	_ = z.command.Process.Kill()
+	_ = z.end()
+	<-z.fed
+	return err
+}
