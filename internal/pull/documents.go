@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"strconv"
 
 	"github.com/containerd/containerd/v2/core/content"
 	"github.com/opencontainers/go-digest"
@@ -130,9 +131,12 @@ func (s *Store) keepDocuments(ctx context.Context, d documents) error {
 			return err
 		}
 	}
-	labels := map[string]string{}
-	if top := d.configuration.top(); top != "" {
-		labels[refSnapshot] = top.String()
+	labels := map[string]string{refSnapshot + "/directories": d.configuration.directories()}
+	for i, diffID := range d.configuration.RootFS.DiffIDs {
+		labels[refSnapshot+"/"+strconv.Itoa(i)] = layerPrefix + diffID.String()
+		if i == 0 {
+			labels[refSnapshot+"/bottom"] = bottomPrefix + diffID.String()
+		}
 	}
 	return s.keepDocument(ctx, d.config, labels)
 }

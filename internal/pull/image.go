@@ -31,5 +31,5 @@ type Image struct {
 	// Report says what this pull did and took.
 	Report Report
 
-	chain digest.Digest // of the topmost snapshot; "" for an image without layers
+	snapshots []string // the topmost first; none for an image without layers
 }

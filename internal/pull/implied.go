@@ -1,67 +1,186 @@
 package pull
 
 import (
+	"context"
 	"errors"
 	"io/fs"
+	"maps"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
 
-	continuity "github.com/containerd/continuity/fs"
+	"github.com/containerd/containerd/v2/core/mount"
 	"github.com/containerd/continuity/sysx"
+	"github.com/containerd/errdefs"
 	"golang.org/x/sys/unix"
 )
 
-// inherit gives directories below root the owner, the mode, the times and the
-// extended attributes of the same ones in the parents, of which the topmost comes
-// first. Those that are new in the layer stay as they are.
-func inherit(root string, parents, dirs []string) error {
-	// From the bottom up, since a change inside one moves its times.
-	for _, dir := range slices.Backward(dirs) {
-		made := filepath.Join(root, dir)
-		resolved, err := continuity.RootPath(root, dir)
-		if err != nil {
-			return err
-		}
-		info, err := os.Lstat(made)
-		if errors.Is(err, fs.ErrNotExist) || err == nil && (resolved != made || !info.IsDir()) {
-			continue // it is behind a link of the layer's own, or was replaced
-		}
-		if err != nil {
-			return err
-		}
-		if err := inheritOne(made, dir, parents); err != nil {
-			return err
-		}
+// In an overlay, a directory of an upper layer hides the owner, the mode and the
+// times of the same directory below. Where a layer only has something in a directory
+// and says nothing of it, it is to stay what it is below. An image with such layers
+// gets one more snapshot on top, with those directories alone, as they are to be.
+
+// mend makes that snapshot, unless it is here.
+func (p *puller) mend(ctx context.Context, layers []unpackedLayer) error {
+	name := p.documents.configuration.directories()
+	unlock, err := p.lock(ctx, name)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	if err := p.lend(ctx, name); err != nil {
+		return err
+	}
+	_, err = p.store.snapshots.Stat(ctx, name)
+	if err == nil {
+		return nil
+	}
+	if !errdefs.IsNotFound(err) {
+		return p.storing(err)
+	}
+	key := unpackPrefix + name
+	mounts, err := p.prepare(ctx, key)
+	if err != nil {
+		return p.storing(err)
+	}
+	if err = p.mendInto(ctx, key, mounts, layers); err != nil {
+		p.store.removeHalf(context.WithoutCancel(ctx), key, mounts)
+		return p.storing(err)
 	}
 	return nil
 }
 
-func inheritOne(made, dir string, parents []string) error {
-	for _, parent := range parents {
-		model, err := continuity.RootPath(parent, dir)
-		if err != nil {
+func (p *puller) mendInto(ctx context.Context, key string, mounts []mount.Mount, layers []unpackedLayer) error {
+	root, err := destination(mounts)
+	if err != nil {
+		return err
+	}
+	models, err := modelsOf(layers)
+	if err != nil {
+		return err
+	}
+	names := slices.Sorted(maps.Keys(models))
+	for _, name := range names {
+		if err := os.Mkdir(filepath.Join(root, name), directory); err != nil {
 			return err
 		}
-		info, err := os.Lstat(model)
-		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
+	}
+	for _, name := range slices.Backward(names) { // since a change inside one moves its times
+		if err := resemble(filepath.Join(root, name), models[name]); err != nil {
+			return err
+		}
+	}
+	return p.store.snapshots.Commit(ctx, p.documents.configuration.directories(), key)
+}
+
+// modelsOf are the directories that are to look otherwise than in the topmost layer
+// that has them, with those above them, and for each the one that it is to look
+// like.
+func modelsOf(layers []unpackedLayer) (map[string]string, error) {
+	implied := make([]map[string]bool, len(layers))
+	all := make(map[string]bool)
+	for i, layer := range layers {
+		names, err := layer.implied()
+		if err != nil {
+			return nil, err
+		}
+		implied[i] = make(map[string]bool, len(names))
+		for _, name := range names {
+			implied[i][name], all[name] = true, true
+		}
+	}
+	models := make(map[string]string)
+	for name := range all {
+		found, err := look(layers, implied, name)
+		if err != nil {
+			return nil, err
+		}
+		if found.named == "" || found.named == found.topmost {
 			continue
 		}
-		if err != nil {
-			return err
+		models[name] = found.named
+		for above := path.Dir(name); above != "." && models[above] == ""; above = path.Dir(above) {
+			found, err := look(layers, implied, above)
+			if err != nil {
+				return nil, err
+			}
+			if models[above] = found.named; found.named == "" {
+				models[above] = found.topmost
+			}
 		}
-		if !info.IsDir() { // it was replaced there
-			return nil
-		}
-		return resemble(made, model, info)
 	}
-	return nil
+	return models, nil
+}
+
+// appearance is where a directory of an image is; "" is nowhere.
+type appearance struct {
+	topmost string // in the topmost layer that has it
+	named   string // in the topmost that names it
+}
+
+// look looks for a directory through the layers, from the top down, until one names
+// it, or hides what is below.
+func look(layers []unpackedLayer, implied []map[string]bool, name string) (found appearance, err error) {
+	for i, layer := range layers {
+		has, hides, err := lookIn(layer.dir, name)
+		if err != nil {
+			return found, err
+		}
+		at := filepath.Join(layer.dir, name)
+		if has && found.topmost == "" {
+			found.topmost = at
+		}
+		if has && !implied[i][name] {
+			found.named = at
+			return found, nil
+		}
+		if hides {
+			return found, nil
+		}
+	}
+	return found, nil
+}
+
+// lookIn reports whether a layer has a directory, and whether what layers below
+// have of that name is not to be seen.
+func lookIn(dir, name string) (has, hides bool, err error) {
+	at := dir
+	for component := range strings.SplitSeq(name, "/") {
+		if at != dir && !hides {
+			if hides, err = isOpaque(at); err != nil {
+				return false, false, err
+			}
+		}
+		at = filepath.Join(at, component)
+		info, err := os.Lstat(at)
+		if errors.Is(err, fs.ErrNotExist) {
+			return false, hides, nil
+		}
+		if err != nil || !info.IsDir() { // removed, or replaced
+			return false, true, err
+		}
+	}
+	return true, hides, nil
+}
+
+// isOpaque reports whether nothing below is seen in a directory.
+func isOpaque(dir string) (bool, error) {
+	value, err := sysx.LGetxattr(dir, "trusted.overlay.opaque")
+	if errors.Is(err, unix.ENODATA) || errors.Is(err, unix.ENOTSUP) {
+		return false, nil
+	}
+	return string(value) == "y", err
 }
 
 // resemble makes a directory like a model.
-func resemble(made, model string, info fs.FileInfo) error {
+func resemble(made, model string) error {
+	info, err := os.Lstat(model)
+	if err != nil {
+		return err
+	}
 	status, ok := info.Sys().(*syscall.Stat_t)
 	if !ok {
 		return &fs.PathError{Op: "stat", Path: model, Err: errors.ErrUnsupported}

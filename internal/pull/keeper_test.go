@@ -15,7 +15,7 @@ import (
 func heldByNothing(t *testing.T, s *Store) Image {
 	t.Helper()
 	ctx := s.context(t.Context())
-	chain := digest.FromString("chain")
+	const name = layerPrefix + "x"
 	mounts, err := s.snapshots.Prepare(ctx, unpackPrefix+"x", "", snapshots.WithLabels(map[string]string{"containerd.io/gc.root": "1"}))
 	if err != nil {
 		t.Fatal(err)
@@ -23,10 +23,10 @@ func heldByNothing(t *testing.T, s *Store) Image {
 	if err := os.WriteFile(filepath.Join(mounts[0].Source, "file"), []byte("content"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.snapshots.Commit(ctx, chain.String(), unpackPrefix+"x"); err != nil {
+	if err := s.snapshots.Commit(ctx, name, unpackPrefix+"x"); err != nil {
 		t.Fatal(err)
 	}
-	return Image{chain: chain}
+	return Image{snapshots: []string{name}}
 }
 
 func openTemporary(t *testing.T, root string) *Store {

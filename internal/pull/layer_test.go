@@ -178,13 +178,13 @@ func interrupted(t *testing.T, store *pull.Store, far *farSide, l testLayer, byt
 
 func TestAPullThatBrokeOffGoesOnWithTheLayersThatAreMissingInTheNextProcess(t *testing.T) {
 	far := newFarSide(t)
-	first, second := layer(t, file("first", "1")), layer(t, file("second", noise(1<<20)))
-	far.push(t, "acme/train:v1", imageOf(t, first, second))
+	below, above := layer(t, file("below", noise(1<<20))), layer(t, file("above", noise(2<<20)))
+	far.push(t, "acme/train:v1", imageOf(t, below, above))
 	root := t.TempDir()
 	config := pull.Config{Root: root, Parallel: 1, ProgressEvery: time.Millisecond}
 	store := openStore(t, config)
 	const half = 1 << 19
-	interrupted(t, store, far, second, half)
+	interrupted(t, store, far, below, half) // the larger one came first
 	if err := store.Collect(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -195,20 +195,20 @@ func TestAPullThatBrokeOffGoesOnWithTheLayersThatAreMissingInTheNextProcess(t *t
 	store = openStore(t, config)
 	img := mustPull(t, store, far.request(t, "acme/train:v1"))
 	want := []string{
-		"HEAD /v2/acme/train" + first.blobPath(), // it is here, and the right to it is asked for
-		"GET /v2/acme/train" + second.blobPath(),
+		"HEAD /v2/acme/train" + above.blobPath(), // it is here, and the right to it is asked for
+		"GET /v2/acme/train" + below.blobPath(),
 	}
 	var layers []string
 	for _, request := range far.seen("/blobs/") {
-		if strings.Contains(request, first.blobPath()) || strings.Contains(request, second.blobPath()) {
+		if strings.Contains(request, below.blobPath()) || strings.Contains(request, above.blobPath()) {
 			layers = append(layers, request)
 		}
 	}
 	if diff := cmp.Diff(want, layers); diff != "" {
 		t.Errorf("requests (-want +got):\n%s", diff)
 	}
-	if !img.Report.Layers[0].Existed {
-		t.Errorf("the finished layer was fetched again: %+v", img.Report.Layers[0])
+	if !img.Report.Layers[1].Existed {
+		t.Errorf("the finished layer was fetched again: %+v", img.Report.Layers[1])
 	}
 }
 

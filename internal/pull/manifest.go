@@ -9,7 +9,6 @@ import (
 	"github.com/containerd/containerd/v2/core/images"
 	"github.com/containerd/platforms"
 	"github.com/opencontainers/go-digest"
-	"github.com/opencontainers/image-spec/identity"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"fairlead.dev/fairlead/internal/fault"
@@ -203,23 +202,18 @@ func platformMismatch(ref image.Reference, offers []ocispec.Platform, want ocisp
 		WithHint("Build the image for %s (docker buildx build --platform), or run the step on another worker.", platforms.Format(want))
 }
 
-// configuration is an image's configuration with the names of its snapshots.
+// configuration is an image's configuration.
 type configuration struct {
 	ocispec.Image
 
-	chain []digest.Digest // the digest of each layer with all below it
+	digest digest.Digest
 }
 
-// top is the name of the topmost snapshot, "" for an image without layers.
-func (c configuration) top() digest.Digest {
-	if len(c.chain) == 0 {
-		return ""
-	}
-	return c.chain[len(c.chain)-1]
-}
+// directories is the name of the snapshot of those that the layers only imply.
+func (c configuration) directories() string { return directoriesPrefix + c.digest.String() }
 
 func parseConfiguration(ref image.Reference, manifest document, want ocispec.Platform, body []byte) (configuration, error) {
-	var c configuration
+	c := configuration{digest: manifest.Config.Digest}
 	if err := json.Unmarshal(body, &c.Image); err != nil {
 		return c, imageInvalid(ref, "config_invalid", "has a configuration that cannot be read").WithCause(err)
 	}
@@ -237,6 +231,5 @@ func parseConfiguration(ref image.Reference, manifest document, want ocispec.Pla
 			return c, imageInvalid(ref, "config_invalid", "has a configuration that names a layer by a digest that is none: %s", foreign(id.String())).WithCause(err)
 		}
 	}
-	c.chain = identity.ChainIDs(slices.Clone(c.RootFS.DiffIDs))
 	return c, nil
 }

@@ -96,8 +96,8 @@ func TestAConfigurationMustNameEveryLayer(t *testing.T) {
 		}
 	}
 	c, err := parseConfiguration(train, manifest, amd64, []byte(`{"rootfs":{"diff_ids":["`+aDigest+`"]}}`))
-	if diff := cmp.Diff([]digest.Digest{aDigest}, c.chain); diff != "" || err != nil {
-		t.Errorf("chain (-want +got), %v:\n%s", err, diff)
+	if diff := cmp.Diff([]digest.Digest{aDigest}, c.RootFS.DiffIDs); diff != "" || err != nil {
+		t.Errorf("layers (-want +got), %v:\n%s", err, diff)
 	}
 }
 

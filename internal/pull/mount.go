@@ -17,7 +17,6 @@ import (
 	"github.com/containerd/containerd/v2/core/metadata"
 	"github.com/containerd/containerd/v2/core/mount"
 	"github.com/containerd/containerd/v2/pkg/gc"
-	"github.com/opencontainers/go-digest"
 	"golang.org/x/sys/unix"
 
 	"fairlead.dev/fairlead/internal/fault"
@@ -25,9 +24,9 @@ import (
 
 // Files of one writable root filesystem, in writableDir/KEY.
 const (
-	upperDir  = "upper"
-	workDir   = "work"
-	chainFile = "chain" // the name of the topmost snapshot below
+	upperDir   = "upper"
+	workDir    = "work"
+	layersFile = "layers" // the names of the snapshots below, one in each line
 )
 
 // upperLabel is where the overlay snapshotter says that a snapshot's own files
@@ -49,7 +48,7 @@ func (s *Store) Mount(ctx context.Context, img Image, key string) (rootfs string
 	if !keyShape.MatchString(key) {
 		return "", fault.InvalidField("key", "mount_key", "%.80q is no name for a root filesystem", key)
 	}
-	if !s.mounted.add(key, img.chain) {
+	if !s.mounted.add(key, img.snapshots) {
 		return "", fault.New(fault.Conflict, "mount_exists", "the root filesystem %s is mounted already", key).
 			WithHint("Unmount it first, or use another key.")
 	}
@@ -58,13 +57,13 @@ func (s *Store) Mount(ctx context.Context, img Image, key string) (rootfs string
 			err = errors.Join(err, s.Unmount(context.WithoutCancel(ctx), key))
 		}
 	}()
-	lower, err := s.directories(s.context(ctx), img.chain)
+	lower, err := s.directories(s.context(ctx), img.snapshots)
 	if err != nil {
 		return "", err
 	}
 	rootfs = filepath.Join(s.config.Root, rootfsDir, key)
 	writable := filepath.Join(s.config.Root, writableDir, key)
-	if err := makeWritable(writable, rootfs, img.chain); err != nil {
+	if err := makeWritable(writable, rootfs, img.snapshots); err != nil {
 		if isDiskFull(err) {
 			return "", s.disk.full(0, err)
 		}
@@ -76,31 +75,29 @@ func (s *Store) Mount(ctx context.Context, img Image, key string) (rootfs string
 	return rootfs, nil
 }
 
-func makeWritable(writable, rootfs string, chain digest.Digest) error {
+func makeWritable(writable, rootfs string, snapshots []string) error {
 	const public = 0o755 // the upper directory is the root directory that a container sees
 	return errors.Join(
 		os.Mkdir(writable, directory),
-		os.WriteFile(filepath.Join(writable, chainFile), []byte(chain), secretFile),
+		os.WriteFile(filepath.Join(writable, layersFile), []byte(strings.Join(snapshots, "\n")), secretFile),
 		os.Mkdir(filepath.Join(writable, upperDir), public),
 		os.Mkdir(filepath.Join(writable, workDir), directory),
 		os.Mkdir(rootfs, public),
 	)
 }
 
-// directories are the directories of a snapshot and those below it, from the
-// top down.
-func (s *Store) directories(ctx context.Context, chain digest.Digest) ([]string, error) {
-	if chain == "" {
+// directories are where the files of snapshots are.
+func (s *Store) directories(ctx context.Context, snapshots []string) ([]string, error) {
+	if len(snapshots) == 0 {
 		return []string{filepath.Join(s.config.Root, emptyDir)}, nil
 	}
-	var dirs []string
-	for name := chain.String(); name != ""; {
+	dirs := make([]string, len(snapshots))
+	for i, name := range snapshots {
 		info, err := s.snapshots.Stat(ctx, name)
 		if err != nil {
 			return nil, fmt.Errorf("looking for the layers of the image: %w", err)
 		}
-		dirs = append(dirs, info.Labels[upperLabel])
-		name = info.Parent
+		dirs[i] = info.Labels[upperLabel]
 	}
 	return dirs, nil
 }
@@ -215,11 +212,11 @@ func (s *Store) findMounted() error {
 		return err
 	}
 	for key := range keys {
-		chain, err := os.ReadFile(filepath.Join(s.config.Root, writableDir, key, chainFile))
+		names, err := os.ReadFile(filepath.Join(s.config.Root, writableDir, key, layersFile))
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("looking for root filesystems: %w", err)
 		}
-		s.mounted.add(key, digest.Digest(chain))
+		s.mounted.add(key, strings.FieldsFunc(string(names), func(r rune) bool { return r == '\n' }))
 	}
 	return nil
 }
@@ -231,50 +228,50 @@ const mountResource = metadata.ResourceMount + 1
 // mounts are the root filesystems that are mounted, and the snapshots below
 // them, which the garbage collection must leave. The zero value is ready.
 type mounts struct {
-	mu     sync.Mutex
-	chains map[string]digest.Digest
+	mu        sync.Mutex
+	snapshots map[string][]string
 }
 
 // add reports false if the key is there already.
-func (m *mounts) add(key string, chain digest.Digest) bool {
+func (m *mounts) add(key string, snapshots []string) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.chains == nil {
-		m.chains = make(map[string]digest.Digest)
+	if m.snapshots == nil {
+		m.snapshots = make(map[string][]string)
 	}
-	if _, there := m.chains[key]; there {
+	if _, there := m.snapshots[key]; there {
 		return false
 	}
-	m.chains[key] = chain
+	m.snapshots[key] = snapshots
 	return true
 }
 
 func (m *mounts) remove(key string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	delete(m.chains, key)
+	delete(m.snapshots, key)
 }
 
 // StartCollection tells a garbage collection what is mounted.
 func (m *mounts) StartCollection(context.Context) (metadata.CollectionContext, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return inUse(slices.Collect(maps.Values(m.chains))), nil
+	return inUse(slices.Concat(slices.Collect(maps.Values(m.snapshots))...)), nil
 }
 
 // ReferenceLabel is empty: no label of other resources refers to a mount.
 func (m *mounts) ReferenceLabel() string { return "" }
 
 // inUse are snapshots that one garbage collection must leave.
-type inUse []digest.Digest
+type inUse []string
 
 // Active names the snapshots.
 func (u inUse) Active(ns string, fn func(gc.Node)) {
 	if ns != namespace {
 		return
 	}
-	for _, chain := range u {
-		fn(gc.Node{Type: metadata.ResourceSnapshot, Namespace: namespace, Key: snapshotter + "/" + chain.String()})
+	for _, name := range u {
+		fn(gc.Node{Type: metadata.ResourceSnapshot, Namespace: namespace, Key: snapshotter + "/" + name})
 	}
 }
 

@@ -7,7 +7,6 @@ import (
 	"net/http"
 
 	"github.com/containerd/containerd/v2/core/snapshots"
-	"github.com/containerd/errdefs"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"golang.org/x/sync/errgroup"
 
@@ -27,63 +26,38 @@ import (
 // Otherwise the layer is fetched as if it were not here: its bytes are the
 // proof. What is here already is then compared with them, not written again.
 
+// proofsAtOnce is how many layers a registry is asked for at once: a question is a
+// round trip, and no work.
+const proofsAtOnce = 16
+
 // fromLabel says which blob of a registry a snapshot was made of.
 func (p *puller) fromLabel() string { return "fairlead.dev/from/" + p.request.Image.Host() }
 
-// proven is how many layers from the bottom up are here, and this image's by
-// right.
-func (p *puller) proven(ctx context.Context) (int, error) {
-	known := 0
-	for known < len(p.documents.manifest.Layers) {
-		fits, err := p.madeOf(ctx, known)
-		if err != nil {
-			return 0, err
-		}
-		if !fits {
-			break
-		}
-		known++
-	}
-	has := make([]bool, known)
+// proven are the layers that are here, and this image's by right.
+func (p *puller) proven(ctx context.Context) ([]bool, error) {
+	proven := make([]bool, len(p.documents.manifest.Layers))
 	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(p.store.config.Parallel)
-	for i := range known {
-		group.Go(func() (err error) {
-			has[i], err = p.registry.has(ctx, p.documents.manifest.Layers[i])
+	group.SetLimit(proofsAtOnce)
+	for i := range proven {
+		group.Go(func() error {
+			found, held, err := p.hold(ctx, i)
+			if err != nil || !held {
+				return err
+			}
+			proven[i], err = p.given(ctx, i, found)
 			return err
 		})
 	}
-	if err := group.Wait(); err != nil {
-		return 0, p.registry.explain(err)
-	}
-	for i := range known {
-		if !has[i] {
-			return i, nil
-		}
-	}
-	return known, nil
+	return proven, group.Wait()
 }
 
-// madeOf reports whether a layer is unpacked, and was made of the blob that the
-// manifest names, from the image's own registry.
-func (p *puller) madeOf(ctx context.Context, index int) (bool, error) {
-	info, err := p.store.snapshots.Stat(ctx, p.documents.configuration.chain[index].String())
-	if errdefs.IsNotFound(err) {
+// given reports whether a layer that is here may be used for this image.
+func (p *puller) given(ctx context.Context, index int, found unpackedLayer) (bool, error) {
+	layer := p.documents.manifest.Layers[index]
+	if found.labels[p.fromLabel()] != layer.Digest.String() {
 		return false, nil
 	}
-	if err != nil {
-		return false, fmt.Errorf("looking for layer %s: %w", p.documents.manifest.Layers[index].Digest, err)
-	}
-	return info.Labels[p.fromLabel()] == p.documents.manifest.Layers[index].Digest.String(), nil
-}
-
-// given reports whether the layer is unpacked here, and may be used for this
-// image.
-func (p *puller) given(ctx context.Context, index int) (bool, error) {
-	if known, err := p.madeOf(ctx, index); err != nil || !known {
-		return false, err
-	}
-	has, err := p.registry.has(ctx, p.documents.manifest.Layers[index])
+	has, err := p.registry.has(ctx, layer)
 	return has, p.registry.explain(err)
 }
 
@@ -116,10 +90,10 @@ func (r *registry) has(ctx context.Context, d ocispec.Descriptor) (has bool, err
 
 // labelSnapshot notes of which blob of the image's registry an unpacked layer
 // can be made.
-func (p *puller) labelSnapshot(ctx context.Context, index int) error {
+func (p *puller) labelSnapshot(ctx context.Context, index int, found unpackedLayer) error {
 	label := p.fromLabel()
 	info := snapshots.Info{
-		Name:   p.documents.configuration.chain[index].String(),
+		Name:   found.snapshot,
 		Labels: map[string]string{label: p.documents.manifest.Layers[index].Digest.String()},
 	}
 	if _, err := p.store.snapshots.Update(ctx, info, "labels."+label); err != nil {

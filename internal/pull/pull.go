@@ -1,17 +1,18 @@
 package pull
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"sync"
+	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/containerd/containerd/v2/core/leases"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"golang.org/x/sync/errgroup"
-	"golang.org/x/sync/semaphore"
 
 	"fairlead.dev/fairlead/internal/fault"
 	"fairlead.dev/fairlead/internal/image"
@@ -56,8 +57,7 @@ type Request struct {
 // manifest_invalid, manifest_schema1, not_an_image, config_invalid,
 // digest_algorithm, platform_mismatch, too_many_layers, layer_foreign,
 // layer_type, layer_missing, layer_corrupt, image_too_large and disk_full.
-// Nothing wrong is kept. Layers that are whole, with all below them, are kept for
-// a day, for the next try to go on from. Of a pull that filled the disk nothing is
+// Nothing wrong is kept. Layers that are whole are kept for a day, for the next try to go on from. Of a pull that filled the disk nothing is
 // kept.
 func (s *Store) Pull(ctx context.Context, request Request) (Image, error) {
 	ctx = s.context(ctx)
@@ -83,7 +83,7 @@ type puller struct {
 
 	documents documents    // set once they are read
 	lease     leases.Lease // of a pull that is not warm
-	stack     *stack
+	files     atomic.Int64 // bytes of the image's files so far, of layers that are not finished too
 }
 
 // tellProgress starts telling; what it returns tells the last state and ends
@@ -110,14 +110,14 @@ func (p *puller) pull(ctx context.Context) (Image, error) {
 		p.request.Resolved(target.Digest)
 	}
 	name := p.request.Image.Name() + "@" + target.Digest.String()
-	if unpacked, warm := p.warm(ctx, name, target); warm {
-		return p.image(target, unpacked), nil
+	if whole, warm := p.warm(ctx, name, target); warm {
+		return p.image(target, whole), nil
 	}
-	unpacked, err := p.cold(ctx, name, target)
+	whole, err := p.cold(ctx, name, target)
 	if err != nil {
 		return Image{}, err
 	}
-	return p.image(target, unpacked), nil
+	return p.image(target, whole), nil
 }
 
 func (p *puller) resolve(ctx context.Context) (ocispec.Descriptor, error) {
@@ -132,34 +132,34 @@ func (p *puller) resolve(ctx context.Context) (ocispec.Descriptor, error) {
 // warm reports whether all of the image is here. It counts only if this very
 // repository gave it: knowing the digest of an image elsewhere gives nobody
 // that image. Whatever is missing or unreadable makes it cold, which mends it.
-func (p *puller) warm(ctx context.Context, name string, target ocispec.Descriptor) (unpacked int64, warm bool) {
+func (p *puller) warm(ctx context.Context, name string, target ocispec.Descriptor) (whole stack, warm bool) {
 	used, known := p.store.keeper.lastUse(ctx, name)
 	if !known {
-		return 0, false
+		return stack{}, false
 	}
 	found, err := readDocuments(ctx, p.request.Image, p.store.config.Platform, target, shelf{p.store.content})
 	if err != nil {
-		return 0, false
+		return stack{}, false
 	}
-	unpacked, present, err := p.store.unpacked(ctx, found.configuration.top())
-	if err != nil || !present {
-		return 0, false
+	whole, here, err := p.store.mountable(ctx, found.configuration)
+	if err != nil || !here {
+		return stack{}, false
 	}
 	p.documents = found
 	p.board.start(found.states(Exists))
 	if p.store.config.Now().Sub(used) >= useResolution {
 		p.store.keeper.keep(pulled{name: name, target: target, size: found.size()})
 	}
-	return unpacked, true
+	return whole, true
 }
 
 // cold fetches and unpacks what is missing.
-func (p *puller) cold(ctx context.Context, name string, target ocispec.Descriptor) (unpacked int64, err error) {
+func (p *puller) cold(ctx context.Context, name string, target ocispec.Descriptor) (whole stack, err error) {
 	leave := p.timeline.enter(resolving)
 	p.documents, err = readDocuments(ctx, p.request.Image, p.store.config.Platform, target, p.registry)
 	leave()
 	if err != nil {
-		return 0, p.registry.explain(err)
+		return stack{}, p.registry.explain(err)
 	}
 	p.board.start(p.documents.states(Waiting))
 
@@ -167,21 +167,21 @@ func (p *puller) cold(ctx context.Context, name string, target ocispec.Descripto
 	// goes on where this one failed.
 	unlock, err := p.lock(ctx, "image "+p.documents.manifestDigest().String())
 	if err != nil {
-		return 0, err
+		return stack{}, err
 	}
 	defer unlock()
 	if p.lease, err = p.store.leaseFor(ctx, p.documents.manifestDigest()); err != nil {
-		return 0, err
+		return stack{}, err
 	}
 	ctx = leases.WithLease(ctx, p.lease.ID)
 	if err := p.store.keepDocuments(ctx, p.documents); err != nil {
-		return 0, p.storing(err)
+		return stack{}, p.storing(err)
 	}
-	if unpacked, err = p.layers(ctx); err != nil {
-		return 0, errors.Join(err, p.makeRoom(ctx, err))
+	if whole, err = p.layers(ctx); err != nil {
+		return stack{}, errors.Join(err, p.makeRoom(ctx, err))
 	}
 	p.store.keeper.keep(pulled{name: name, target: target, size: p.documents.size(), lease: &p.lease})
-	return unpacked, nil
+	return whole, nil
 }
 
 // makeRoom keeps nothing of a pull that failed because the disk is full.
@@ -194,41 +194,44 @@ func (p *puller) makeRoom(ctx context.Context, failure error) error {
 }
 
 // layers fetches the layers that are missing and unpacks each while it arrives,
-// some at once, whatever becomes of those below it; only their putting together
-// goes from the bottom up.
-func (p *puller) layers(ctx context.Context) (unpacked int64, err error) {
-	chain := p.documents.configuration.chain
-	first, err := p.proven(ctx)
+// some at once and the largest first, so that none is left to the end alone.
+func (p *puller) layers(ctx context.Context) (stack, error) {
+	proven, err := p.proven(ctx)
 	if err != nil {
-		return 0, err
+		return stack{}, p.registry.interrupted(err)
 	}
-	if first > 0 { // the topmost holds all below it
-		held, total, err := p.hold(ctx, chain[first-1])
-		if err != nil {
-			return 0, err
+	var missing []int
+	for i, here := range proven {
+		if !here {
+			missing = append(missing, i)
+			continue
 		}
-		if unpacked = total; !held { // it was removed just now
-			first, unpacked = 0, 0
-		}
-	}
-	for i := range first {
 		p.board.enter(i, Exists)
 	}
-	p.stack = newStack(len(chain), first, unpacked)
-	fetching := semaphore.NewWeighted(int64(p.store.config.Parallel))
+	configuration, sizes := p.documents.configuration, p.documents.manifest.Layers
+	slices.SortStableFunc(missing, func(a, b int) int { return cmp.Compare(sizes[b].Size, sizes[a].Size) })
 	group, working := errgroup.WithContext(ctx)
-	for i := first; i < len(chain) && fetching.Acquire(working, 1) == nil; i++ {
-		group.Go(func() error {
-			return p.layer(working, i, sync.OnceFunc(func() { fetching.Release(1) }))
-		})
+	group.SetLimit(p.store.config.Parallel)
+	for _, i := range missing {
+		group.Go(func() error { return p.layer(working, i) })
 	}
 	if err = group.Wait(); err == nil {
 		err = ctx.Err() // it may have ended before the last layer was begun
 	}
 	if err != nil {
-		return 0, p.registry.interrupted(err)
+		return stack{}, p.registry.interrupted(err)
 	}
-	return p.stack.total(len(chain) - 1), nil
+	whole, layers, here, err := p.store.assemble(ctx, configuration)
+	if err == nil && !here {
+		err = errors.New("a layer is gone that the pull's lease keeps")
+	}
+	if err == nil && whole.bytes > p.store.config.MaxUnpacked {
+		err = imageTooLarge(p.request.Image, p.store.config.MaxUnpacked)
+	}
+	if err == nil && len(whole.snapshots) > len(layers) {
+		err = p.mend(ctx, layers)
+	}
+	return whole, err
 }
 
 // lock waits for the right to work on something.
@@ -247,16 +250,16 @@ func (p *puller) storing(err error) error {
 }
 
 // image is the answer to the request.
-func (p *puller) image(target ocispec.Descriptor, unpacked int64) Image {
+func (p *puller) image(target ocispec.Descriptor, whole stack) Image {
 	return Image{
 		Reference:      p.request.Image,
 		Digest:         target.Digest,
 		ManifestDigest: p.documents.manifestDigest(),
 		Config:         p.documents.configuration.Image,
 		Size:           p.documents.size(),
-		Unpacked:       unpacked,
+		Unpacked:       whole.bytes,
 		Report:         p.report(),
-		chain:          p.documents.configuration.top(),
+		snapshots:      whole.snapshots,
 	}
 }
 

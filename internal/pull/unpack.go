@@ -7,15 +7,12 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"strconv"
 	"strings"
 	"sync/atomic"
 	"syscall"
 	"time"
 
-	"github.com/containerd/containerd/v2/core/leases"
 	"github.com/containerd/containerd/v2/core/mount"
-	"github.com/containerd/containerd/v2/core/snapshots"
 	"github.com/containerd/errdefs"
 	"github.com/opencontainers/go-digest"
 
@@ -24,140 +21,70 @@ import (
 	"fairlead.dev/fairlead/internal/unpack"
 )
 
-const (
-	// unpackPrefix begins the names of snapshots that are being unpacked into.
-	unpackPrefix = "unpack "
-
-	// unpackedLabel holds the bytes of a snapshot's files with those below it.
-	unpackedLabel = "fairlead.dev/unpacked"
-)
-
-// unpacked reports whether a snapshot is there, and the bytes of its files
-// with those below it. The snapshot of no layer, "", always is.
-func (s *Store) unpacked(ctx context.Context, chain digest.Digest) (bytes int64, present bool, err error) {
-	if chain == "" {
-		return 0, true, nil
-	}
-	info, err := s.snapshots.Stat(ctx, chain.String())
-	if errdefs.IsNotFound(err) {
-		return 0, false, nil
-	}
-	if err != nil {
-		return 0, false, fmt.Errorf("looking for %s: %w", chain, err)
-	}
-	bytes, err = strconv.ParseInt(info.Labels[unpackedLabel], 10, 64)
-	return bytes, err == nil, err
-}
-
-// hold reports whether a snapshot is there, and if so has the pull's lease
-// keep it.
-func (p *puller) hold(ctx context.Context, chain digest.Digest) (held bool, bytes int64, err error) {
-	if _, present, err := p.store.unpacked(ctx, chain); err != nil || !present {
-		return false, 0, err
-	}
-	snapshot := leases.Resource{ID: chain.String(), Type: "snapshots/" + snapshotter}
-	if err := p.store.leases.AddResource(ctx, p.lease, snapshot); err != nil {
-		return false, 0, p.storing(err)
-	}
-	bytes, held, err = p.store.unpacked(ctx, chain) // a collection may have been faster than the lease
-	return held, bytes, err
-}
-
-// layer makes the snapshot of a layer upon those below it. Its files are unpacked
-// while it arrives, whether or not those are there yet, into a snapshot without a
-// parent, which gets its parent when it is committed. What comes out must be what
-// the configuration names. Arrived is called once nothing more comes.
-func (p *puller) layer(ctx context.Context, index int, arrived func()) error {
-	defer arrived()
-	chain := p.documents.configuration.chain[index]
-	// Whoever has this lock waits for layers below it alone, so that no two pulls
-	// wait for each other.
+// layer unpacks a layer while it arrives, unless it is here. What comes out must be
+// what the configuration names.
+func (p *puller) layer(ctx context.Context, index int) error {
+	diffID := p.documents.configuration.RootFS.DiffIDs[index].String()
 	begin := p.store.config.Now()
-	unlock, err := p.lock(ctx, "chain "+chain.String())
+	unlock, err := p.lock(ctx, layerPrefix+diffID) // whoever has it waits for no other
 	if err != nil {
 		return err
 	}
 	defer unlock()
 	p.board.report(index, func(l *LayerReport) { l.Wait += p.store.config.Now().Sub(begin) })
-	held, total, err := p.hold(ctx, chain)
+	found, held, err := p.hold(ctx, index)
 	if err != nil {
 		return err
 	}
 	if held {
-		if err := p.prove(ctx, index); err != nil {
-			return err
+		if err = p.prove(ctx, index, found); err == nil {
+			err = p.count(found.bytes)
 		}
-		p.board.enter(index, Done)
-		p.stack.commit(index, total)
-		return nil
+	} else {
+		err = p.make(ctx, index, unpackPrefix+diffID)
 	}
-	key := unpackPrefix + chain.String()
-	mounts, err := p.prepare(ctx, key)
 	if err != nil {
-		return p.storing(err)
-	}
-	if err = p.build(ctx, index, key, mounts, arrived); err != nil {
-		p.store.removeHalf(context.WithoutCancel(ctx), key, mounts)
 		return err
 	}
 	p.board.enter(index, Done)
 	return nil
 }
 
-// build unpacks a layer into the snapshot of that key and commits it upon those
-// below.
-func (p *puller) build(ctx context.Context, index int, key string, mounts []mount.Mount, arrived func()) error {
-	root, err := destination(mounts)
+// make makes the snapshot of a layer, unpacking it under key.
+func (p *puller) make(ctx context.Context, index int, key string) error {
+	mounts, err := p.prepare(ctx, key)
 	if err != nil {
-		return err
-	}
-	files, implied, err := p.apply(ctx, index, root)
-	arrived()
-	if err != nil {
-		return err
-	}
-	below, err := p.stack.below(ctx, index)
-	if err != nil {
-		return err
-	}
-	if below+files > p.store.config.MaxUnpacked { // with layers that were here already
-		return imageTooLarge(p.request.Image, p.store.config.MaxUnpacked)
-	}
-	configuration := p.documents.configuration
-	parent := ""
-	if index > 0 {
-		parent = configuration.chain[index-1].String()
-		parents, err := p.store.directories(ctx, configuration.chain[index-1])
-		if err == nil {
-			err = inherit(root, parents, implied)
-		}
-		if err != nil {
-			return p.storing(err)
-		}
-	}
-	labels := snapshots.WithLabels(map[string]string{
-		unpackedLabel: strconv.FormatInt(below+files, 10),
-		p.fromLabel(): p.documents.manifest.Layers[index].Digest.String(),
-	})
-	chain := configuration.chain[index].String()
-	if err := p.store.snapshots.Commit(ctx, chain, key, labels, snapshots.WithParent(parent)); err != nil {
 		return p.storing(err)
 	}
-	p.stack.commit(index, below+files)
+	made, err := p.apply(ctx, index, mounts)
+	if err == nil {
+		err = p.commit(ctx, index, key, made)
+	}
+	if err != nil {
+		p.store.removeHalf(context.WithoutCancel(ctx), key, mounts)
+	}
+	return err
+}
+
+// count adds to the bytes of the image's files what was here already.
+func (p *puller) count(bytes int64) error {
+	if p.files.Add(bytes) > p.store.config.MaxUnpacked {
+		return imageTooLarge(p.request.Image, p.store.config.MaxUnpacked)
+	}
 	return nil
 }
 
 // prove sees that a layer which is unpacked already is this image's by right:
 // the registry says so, or its bytes are what the snapshot was made of.
-func (p *puller) prove(ctx context.Context, index int) error {
-	if given, err := p.given(ctx, index); err != nil || given {
+func (p *puller) prove(ctx context.Context, index int, found unpackedLayer) error {
+	if given, err := p.given(ctx, index, found); err != nil || given {
 		return err
 	}
 	// Nothing is done with what it unpacks to; reading checks it.
 	if err := p.reading(ctx, index, func(io.Reader, *bound) error { return nil }); err != nil {
 		return err
 	}
-	return p.labelSnapshot(ctx, index)
+	return p.labelSnapshot(ctx, index, found)
 }
 
 // prepare makes a snapshot to unpack into, in place of one that a failure
@@ -186,16 +113,26 @@ func (s *Store) removeHalf(ctx context.Context, key string, mounts []mount.Mount
 	s.keeper.nudge() // the rest is removed by the garbage collection
 }
 
-// apply unpacks a layer into the directory root and returns the bytes of its
-// files, and the directories that it has files in without naming them.
-func (p *puller) apply(ctx context.Context, index int, root string) (files int64, implied []string, err error) {
-	err = p.reading(ctx, index, func(stream io.Reader, bound *bound) error {
-		result, err := unpack.Layer(ctx, root, stream, unpack.Options{Admit: bound.admit, Bottom: index == 0})
-		files, implied = bound.files, result.Implied
+// layerMade is what came of unpacking a layer.
+type layerMade struct {
+	unpack.Result
+
+	dir   string
+	bytes int64 // of its files
+}
+
+// apply unpacks a layer into an empty snapshot.
+func (p *puller) apply(ctx context.Context, index int, mounts []mount.Mount) (made layerMade, err error) {
+	if made.dir, err = destination(mounts); err != nil {
+		return made, err
+	}
+	err = p.reading(ctx, index, func(stream io.Reader, bound *bound) (err error) {
+		made.Result, err = unpack.Layer(ctx, made.dir, stream, unpack.Options{Admit: bound.admit, Bottom: index == 0})
+		made.bytes = bound.files
 		return err
 	})
-	p.board.report(index, func(l *LayerReport) { l.Unpacked = files })
-	return files, implied, err
+	p.board.report(index, func(l *LayerReport) { l.Unpacked = made.bytes })
+	return made, err
 }
 
 // reading fetches a layer and has use read its archive while it arrives. It
@@ -245,7 +182,7 @@ func (p *puller) unpack(ctx context.Context, index int, arriving *pipe, use func
 	}()
 	want := p.documents.configuration.RootFS.DiffIDs[index]
 	digester := want.Algorithm().Digester()
-	bound := &bound{ref: p.request.Image, most: p.store.config.MaxUnpacked, all: &p.stack.files, disk: p.store.disk, archive: archive}
+	bound := &bound{ref: p.request.Image, most: p.store.config.MaxUnpacked, all: &p.files, disk: p.store.disk, archive: archive}
 	stream := io.TeeReader(bound, digester.Hash())
 	if err = use(stream, bound); err == nil {
 		_, err = io.Copy(io.Discard, stream)

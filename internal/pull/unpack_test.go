@@ -226,6 +226,78 @@ func TestADirectoryThatALayerDoesNotNameStaysWhatItIsBelow(t *testing.T) {
 	}
 }
 
+func TestADirectoryLooksAsTheTopmostLayerSaysThatNamesIt(t *testing.T) {
+	const tmp, private, shared = 0o1777, 0o700, 0o2775
+	moded := func(name string, mode int64) tarEntry {
+		entry := dir(name)
+		entry.Mode = mode
+		return entry
+	}
+	rootfs, _ := unpacked(t,
+		layer(t, moded("a", tmp), moded("a/b", private), moded("c", private), moded("d", private), moded("e", private), moded("e/f", private), moded("g", private)),
+		layer(t, file("a/b/second", "2"), file(".wh.c", ""), moded("g", shared)),
+		layer(t, file("a/b/third", "3"), file("c/new", "3"), file(".wh.d", ""), file("d/new", "3"),
+			moded("e", tmp), file("e/.wh..wh..opq", ""), file("e/f/new", "3"), file("g/third", "3")),
+		layer(t, file("e/f/fourth", "4"), file("a/fourth", "4"), file("d/.wh.new", ""), link(tar.TypeSymlink, "g", "a")),
+	)
+	for name, want := range map[string]uint32{
+		"a":   tmp,     // of the lowest, through all that imply it
+		"a/b": private, // and one inside
+		"c":   0o755,   // was removed between, and is new
+		"d":   0o755,   // was removed by the layer that has it again
+		"e":   tmp,     // is named, and hides what is below
+		"e/f": 0o755,   // so that this one is new
+	} {
+		var stat unix.Stat_t
+		if err := unix.Stat(filepath.Join(rootfs, name), &stat); err != nil || stat.Mode&0o7777 != want {
+			t.Errorf("%s has the mode %o, not %o (%v)", name, stat.Mode&0o7777, want, err)
+		}
+	}
+	want := map[string]string{
+		"a/": "", "a/b/": "", "a/b/second": "2", "a/b/third": "3", "a/fourth": "4", "c/": "", "c/new": "3", "d/": "",
+		"e/": "", "e/f/": "", "e/f/fourth": "4", "e/f/new": "3", "g": "-> a",
+	}
+	if diff := cmp.Diff(want, readTree(t, rootfs)); diff != "" {
+		t.Errorf("tree (-want +got):\n%s", diff)
+	}
+}
+
+func TestALayerIsStoredOnceWhereverItStandsInImages(t *testing.T) {
+	far := newFarSide(t)
+	base, removes := layer(t, file("base", "1"), file("gone", "1")), layer(t, file("other", "2"), file(".wh.gone", ""))
+	root := t.TempDir()
+	store := openStore(t, pull.Config{Root: root})
+	both := map[string]string{"base": "1", "gone": "1", "other": "2"}
+	for name, test := range map[string]struct {
+		layers []testLayer
+		want   map[string]string
+	}{
+		"removing":    {[]testLayer{base, removes}, map[string]string{"base": "1", "other": "2"}},
+		"bottom":      {[]testLayer{removes, base}, both},
+		"three-times": {[]testLayer{base, removes, base, base}, both},
+	} {
+		far.push(t, "acme/"+name+":v1", imageOf(t, test.layers...))
+		img := mustPull(t, store, far.request(t, "acme/"+name+":v1"))
+		if diff := cmp.Diff(test.want, readTree(t, mustMount(t, store, img, name))); diff != "" {
+			t.Errorf("tree of %s (-want +got):\n%s", name, diff)
+		}
+		if img.Unpacked != 3 {
+			t.Errorf("%s has %d bytes, not 3", name, img.Unpacked)
+		}
+	}
+	kept, err := os.ReadDir(filepath.Join(root, "overlay", "snapshots"))
+	if err != nil || len(kept) != 3 { // of the one that removes something, also without that, for the bottom
+		t.Errorf("%d snapshots, %v", len(kept), err)
+	}
+}
+
+func TestALayerThatHidesEverythingBelowDoes(t *testing.T) {
+	rootfs, _ := unpacked(t, layer(t, file("below", "1")), layer(t, file(".wh..wh..opq", ""), file("above", "2")), layer(t, file("top", "3")))
+	if diff := cmp.Diff(map[string]string{"above": "2", "top": "3"}, readTree(t, rootfs)); diff != "" {
+		t.Errorf("tree (-want +got):\n%s", diff)
+	}
+}
+
 func TestALayerIsUnpackedBeforeThoseBelowItAreHere(t *testing.T) {
 	far := newFarSide(t)
 	bottom := layer(t, file("a", "below"), file("b", "below"))

@@ -177,11 +177,17 @@ func (t *tree) enterOrMake(in int, name, base string) (int, error) {
 	if err != nil {
 		return 0, &fs.PathError{Op: "mkdir", Path: name, Err: err}
 	}
-	t.implied[name] = true
-	if fd, err = t.enter(in, name, base); err == nil && removed {
-		err = unix.Fsetxattr(fd, opaqueAttribute, []byte("y"), 0)
+	if fd, err = t.enter(in, name, base); err != nil {
+		return 0, err
 	}
-	return fd, err
+	if t.umask&impliedMode != 0 {
+		err = unix.Fchmod(fd, impliedMode)
+	}
+	if !removed {
+		t.implied[name] = true
+		return fd, err
+	}
+	return fd, errors.Join(err, unix.Fsetxattr(fd, opaqueAttribute, []byte("y"), 0))
 }
 
 // directory makes the directory at a place that the layer names, or takes what

@@ -15,7 +15,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"path"
 	"path/filepath"
 	"slices"
@@ -48,6 +47,10 @@ type Result struct {
 	// Hides says that the layer removes something of those below, or was asked to
 	// at the bottom.
 	Hides bool
+
+	// HidesAll says that nothing of the layers below is to be seen, which overlayfs
+	// has no mark for.
+	HidesAll bool
 }
 
 // Layer unpacks an archive into dir, an empty directory that nobody else writes
@@ -97,7 +100,7 @@ func Layer(ctx context.Context, dir string, archive io.Reader, options Options) 
 		implied = append(implied, name)
 	}
 	slices.Sort(implied)
-	return Result{Implied: implied, Hides: u.hides}, nil
+	return Result{Implied: implied, Hides: u.hides, HidesAll: u.hidesAll}, nil
 }
 
 // unpacker is one layer being unpacked.
@@ -105,6 +108,7 @@ type unpacker struct {
 	tree        *tree
 	options     Options
 	hides       bool
+	hidesAll    bool
 	directories map[string]attributes // to be given at the end, by path
 	buffer      []byte
 }
@@ -261,14 +265,6 @@ func (u *unpacker) finish() error {
 	for name, given := range u.directories {
 		if err := given.give(filepath.Join(u.tree.dir, name)); err != nil {
 			return fmt.Errorf("%.200q: %w", name, err)
-		}
-	}
-	for name := range u.tree.implied {
-		if u.tree.umask&impliedMode == 0 {
-			break
-		}
-		if err := os.Chmod(filepath.Join(u.tree.dir, name), impliedMode); err != nil {
-			return err
 		}
 	}
 	return nil

@@ -23,6 +23,7 @@ const opaqueAttribute = "trusted.overlay.opaque"
 // hide does what the whiteout of a name says.
 func (u *unpacker) hide(at place, hidden string) error {
 	u.hides = u.hides || hidden == opaque || !strings.HasPrefix(hidden, special)
+	u.hidesAll = u.hidesAll || hidden == opaque && at.parent == ""
 	switch {
 	case hidden == "" || hidden == "." || hidden == "..":
 		return fmt.Errorf("a whiteout of no file: %w", tar.ErrHeader)
@@ -47,6 +48,7 @@ func (u *unpacker) hide(at place, hidden string) error {
 	if err != nil {
 		return err
 	}
+	delete(u.tree.implied, at.name()) // it is none of those below
 	return unix.Fsetxattr(fd, opaqueAttribute, []byte("y"), 0)
 }
 
