@@ -72,6 +72,11 @@ func (b *bench) run(ctx context.Context, j job) (got result, err error) {
 	if err := os.MkdirAll(j.Dir, 0o755); err != nil {
 		return got, err
 	}
+	if !b.oldDisk {
+		if err := b.freshDisk(ctx, j.Dir); err != nil {
+			return got, fmt.Errorf("making a filesystem for it (--old-disk uses the directory itself): %w", err)
+		}
+	}
 	b.emptyCaches()
 	input, err := json.Marshal(j)
 	if err != nil {
@@ -130,7 +135,7 @@ func do(ctx context.Context, m *meter, j job) (root string, err error) {
 	case limitTransfer:
 		return "", transfer(ctx, m, j)
 	case limitDecompress:
-		return "", decompress(m, j)
+		return "", decompress(ctx, m, j)
 	case limitWrite:
 		return "", write(m, j)
 	}

@@ -35,6 +35,7 @@ type settings struct {
 	dir     string // holds the image between runs, and everything else during one
 	only    []string
 	links   []string
+	oldDisk bool
 	json    bool
 	profile string
 	log     io.Writer
@@ -73,6 +74,7 @@ func readSettings(args []string) (settings, error) {
 	only := flags.String("only", "", "whom to measure, with commas between; everybody who is here if empty")
 	links := flags.String("link", strings.Join(allLinks, ","), "which way to the registry")
 	quick := flags.Bool("quick", false, "an image of 100 MB, measured once")
+	flags.BoolVar(&s.oldDisk, "old-disk", false, "measure in the directory itself, not on a new filesystem in a file there")
 	flags.BoolVar(&s.json, "json", false, "print JSON instead of tables")
 	flags.StringVar(&s.profile, "profile", "", "a file for a processor profile of Fairlead's last unthrottled pull")
 	if err := flags.Parse(args); err != nil {
@@ -124,7 +126,9 @@ func parent(ctx context.Context, args []string) (err error) {
 	}
 	defer func() { err = errors.Join(err, far.close()) }()
 	b := &bench{settings: s, image: img, far: far, runs: make(map[string]map[string][]result)}
-	defer func() { err = errors.Join(err, removeTree(b.work())) }()
+	defer func() {
+		err = errors.Join(err, removeTree(b.work()), os.RemoveAll(filepath.Join(s.dir, "disk")))
+	}()
 	if err := b.measure(ctx); err != nil {
 		return err
 	}
