@@ -43,7 +43,10 @@ func openMachine(dir string, config WorkerConfig, logger *slog.Logger) (machine,
 	if err != nil {
 		logger.Info("layers are unpacked by what is built in; Intel's igzip, if it is installed (apt install isal), makes pulls faster")
 	}
-	images, err := pull.Open(pull.Config{Root: filepath.Join(dir, "images"), Igzip: igzip, Logger: logger})
+	images, err := pull.Open(pull.Config{
+		Root: imagesDir(dir), MaxStored: int64(config.ImagesLimit), FloorFree: int64(config.ImagesFloor),
+		Igzip: igzip, Logger: logger,
+	})
 	if err != nil {
 		return machine{}, err
 	}
@@ -59,9 +62,12 @@ type RemoteConfig struct {
 	Registries RegistryConfig
 }
 
+// workerDataDir is where a worker apart from the server keeps its data.
+const workerDataDir = "/var/lib/fairlead-worker"
+
 // Flags defines the flags of c on set.
 func (c *RemoteConfig) Flags(set *pflag.FlagSet) {
-	set.StringVar(&c.DataDir, "data-dir", "/var/lib/fairlead-worker", "directory of images and of what is running")
+	set.StringVar(&c.DataDir, "data-dir", workerDataDir, "directory of images and of what is running")
 	c.Worker.flags(set)
 	c.Registries.flags(set)
 }

@@ -99,5 +99,6 @@ func newWorker(s *session) *cobra.Command {
 		}
 		return app.RunWorker(c.Context(), config, s.server, token, s.version, logger)
 	}
+	c.AddCommand(newWorkerImages(s))
 	return c
 }

@@ -48,6 +48,9 @@ func (p *puller) gunzip(ctx context.Context, layer io.Reader) (io.ReadCloser, er
 		if err == nil {
 			return process, nil
 		}
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
 		p.store.config.Logger.Warn("layers are unpacked more slowly, without igzip", "error", err)
 	}
 	reader, err := gzip.NewReader(layer)

@@ -31,5 +31,7 @@ type Image struct {
 	// Report says what this pull did and took.
 	Report Report
 
+	name      string   // repository and digest
 	snapshots []string // the topmost first; none for an image without layers
+	hold      string   // keeps them until the first Mount or Release
 }

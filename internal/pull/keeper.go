@@ -7,14 +7,12 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 
 	"github.com/containerd/containerd/v2/core/images"
 	"github.com/containerd/containerd/v2/core/leases"
 	"github.com/containerd/errdefs"
-	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"golang.org/x/sys/unix"
 )
@@ -27,6 +25,9 @@ const (
 
 	// useResolution is how exact a record's last use is.
 	useResolution = time.Hour
+
+	// tidyEvery is how often the disk is looked at, which others fill too.
+	tidyEvery = 5 * time.Minute
 )
 
 // pulled is an image that is complete and not yet recorded.
@@ -42,25 +43,35 @@ type pulled struct {
 type keeper struct {
 	store  *Store
 	wake   chan struct{}
-	asked  chan chan error
+	asked  chan errand
 	cancel context.CancelFunc
 	done   chan struct{}
 
 	mu      sync.Mutex
 	pending []pulled
-	used    map[string]time.Time // last uses of images by name, as far as they are known
+	used    map[string]use // of images by name, as far as they are known
 }
 
-func startKeeper(s *Store) *keeper {
+// use is when an image was used last, and when it was by its record.
+type use struct{ last, recorded time.Time }
+
+// errand is something that the keeper's goroutine does for another one.
+type errand struct {
+	do   func(ctx context.Context) error
+	done chan<- error
+}
+
+// startKeeper gives a store its keeper.
+func startKeeper(s *Store) {
 	ctx, cancel := context.WithCancel(s.context(context.Background()))
 	k := &keeper{
 		store: s, cancel: cancel,
-		wake: make(chan struct{}, 1), asked: make(chan chan error), done: make(chan struct{}),
-		used: make(map[string]time.Time),
+		wake: make(chan struct{}, 1), asked: make(chan errand), done: make(chan struct{}),
+		used: make(map[string]use),
 	}
 	k.nudge() // for what a killed process left
+	s.keeper = k
 	go k.run(ctx)
-	return k
 }
 
 // stop records what is pending and ends the goroutine.
@@ -71,15 +82,23 @@ func (k *keeper) stop() {
 
 func (k *keeper) run(ctx context.Context) {
 	defer close(k.done)
+	ticker := time.NewTicker(tidyEvery)
+	defer ticker.Stop()
 	for {
 		select {
 		case <-ctx.Done():
-			if err := k.record(context.WithoutCancel(ctx)); err != nil {
+			last := context.WithoutCancel(ctx)
+			if err := k.record(last); err != nil {
 				k.store.config.Logger.Warn("an image was not recorded and will be pulled again", "error", err)
 			}
+			if err := k.store.writeInventory(last); err != nil {
+				k.store.config.Logger.Warn("what the image store holds was not written down", "error", err)
+			}
 			return
-		case answer := <-k.asked:
-			answer <- k.tidy(ctx)
+		case errand := <-k.asked:
+			errand.done <- errand.do(ctx)
+		case <-ticker.C:
+			k.nudge()
 		case <-k.wake:
 			if err := k.tidy(ctx); err != nil && ctx.Err() == nil {
 				k.store.config.Logger.Warn("tidying the image store", "error", err)
@@ -90,11 +109,30 @@ func (k *keeper) run(ctx context.Context) {
 
 // keep hands an image over to be recorded.
 func (k *keeper) keep(p pulled) {
+	now := k.store.config.Now()
 	k.mu.Lock()
 	k.pending = append(k.pending, p)
-	k.used[p.name] = k.store.config.Now()
+	k.used[p.name] = use{now, now}
 	k.mu.Unlock()
 	k.nudge()
+}
+
+// touch takes note that a recorded image is used, and says whether that is to be
+// recorded too.
+func (k *keeper) touch(name string) (record bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	used := k.used[name]
+	used.last = k.store.config.Now()
+	k.used[name] = used
+	return used.last.Sub(used.recorded) >= useResolution
+}
+
+// forget drops what is known of an image that is removed.
+func (k *keeper) forget(name string) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	delete(k.used, name)
 }
 
 // lastUse is when an image was used last, and whether it was ever kept.
@@ -102,13 +140,13 @@ func (k *keeper) lastUse(ctx context.Context, name string) (time.Time, bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if used, known := k.used[name]; known {
-		return used, true
+		return used.last, true
 	}
 	record, err := k.store.records.Get(ctx, name)
 	if err != nil { // it is pulled again, and the error comes up there
 		return time.Time{}, false
 	}
-	k.used[name] = record.UpdatedAt
+	k.used[name] = use{record.UpdatedAt, record.UpdatedAt}
 	return record.UpdatedAt, true
 }
 
@@ -124,11 +162,16 @@ func (k *keeper) tidy(ctx context.Context) error {
 	if err := k.record(ctx); err != nil {
 		return err
 	}
-	// A collection is short, and leaves a goroutine behind when it is cancelled.
-	if _, err := k.store.db.GarbageCollect(context.WithoutCancel(ctx)); err != nil {
-		return fmt.Errorf("removing what is no longer used: %w", err)
+	if err := k.sweep(ctx); err != nil {
+		return err
 	}
-	return k.store.emptyRubbish()
+	if err := k.store.emptyRubbish(); err != nil {
+		return err
+	}
+	if err := k.trim(ctx); err != nil {
+		return err
+	}
+	return k.store.writeInventory(ctx)
 }
 
 // record makes the pending images durable and gives them a record, so that
@@ -186,52 +229,25 @@ func syncFilesystem(path string) error {
 	return nil
 }
 
-// Collect records what was pulled and removes what nothing refers to, now.
-// The store does so by itself after each pull and release; call it to wait for
-// the disk space.
-func (s *Store) Collect(ctx context.Context) error {
-	answer := make(chan error, 1)
+// do has the keeper's goroutine do something, and waits for it.
+func (k *keeper) do(ctx context.Context, what func(ctx context.Context) error) error {
+	done := make(chan error, 1)
 	select {
-	case s.keeper.asked <- answer:
-	case <-s.keeper.done:
+	case k.asked <- errand{what, done}:
+	case <-k.done:
 		return os.ErrClosed
 	case <-ctx.Done():
 		return ctx.Err()
 	}
 	select {
-	case err := <-answer:
+	case err := <-done:
 		return err
 	case <-ctx.Done():
 		return ctx.Err()
 	}
 }
 
-// sizeLabel holds a record's Image.Size.
-const sizeLabel = "fairlead.dev/size"
-
-// StoredImage is an image that is on this worker.
-type StoredImage struct {
-	Name    string        // repository and digest
-	Digest  digest.Digest // what the registry answered
-	Size    int64         // bytes as the registry has them
-	LastUse time.Time     // to the hour
-}
-
-// Images are the images that the store keeps, ordered by name. One that was
-// pulled this moment may be missing until Collect.
-func (s *Store) Images(ctx context.Context) ([]StoredImage, error) {
-	records, err := s.records.List(s.context(ctx))
-	if err != nil {
-		return nil, fmt.Errorf("listing the images of the store: %w", err)
-	}
-	stored := make([]StoredImage, len(records))
-	for i, record := range records {
-		size, err := strconv.ParseInt(record.Labels[sizeLabel], 10, 64)
-		if err != nil {
-			return nil, fmt.Errorf("listing the images of the store: %s: %w", record.Name, err)
-		}
-		stored[i] = StoredImage{Name: record.Name, Digest: record.Target.Digest, Size: size, LastUse: record.UpdatedAt}
-	}
-	slices.SortFunc(stored, func(a, b StoredImage) int { return strings.Compare(a.Name, b.Name) })
-	return stored, nil
-}
+// Collect records what was pulled, removes what nothing refers to, and what is more
+// than the store may keep, now. The store does so by itself after each pull and
+// release; call it to wait for the disk space.
+func (s *Store) Collect(ctx context.Context) error { return s.keeper.do(ctx, s.keeper.tidy) }

@@ -46,7 +46,7 @@ type download struct {
 // those that the manifest names.
 func (p *puller) fetch(ctx context.Context, index int, to *pipe) error {
 	layer := p.documents.manifest.Layers[index]
-	if err := p.store.disk.mayWrite(layer.Size); err != nil {
+	if err := p.store.keeper.makeRoom(ctx, layer.Size); err != nil {
 		return err
 	}
 	d := &download{puller: p, index: index, layer: layer, digester: layer.Digest.Algorithm().Digester(), to: to}

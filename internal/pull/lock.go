@@ -52,3 +52,10 @@ func (l *keyedLock) leave(key string, h *holder) {
 		delete(l.held, key)
 	}
 }
+
+// isHeld reports whether anybody has the key's lock or waits for it.
+func (l *keyedLock) isHeld(key string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.held[key] != nil
+}

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -26,7 +25,7 @@ import (
 const (
 	upperDir   = "upper"
 	workDir    = "work"
-	layersFile = "layers" // the names of the snapshots below, one in each line
+	layersFile = "layers" // the image, and the names of the snapshots below, one in each line
 )
 
 // upperLabel is where the overlay snapshotter says that a snapshot's own files
@@ -48,10 +47,11 @@ func (s *Store) Mount(ctx context.Context, img Image, key string) (rootfs string
 	if !keyShape.MatchString(key) {
 		return "", fault.InvalidField("key", "mount_key", "%.80q is no name for a root filesystem", key)
 	}
-	if !s.mounted.add(key, img.snapshots) {
+	if !s.mounted.add(key, held{img.name, img.snapshots}) {
 		return "", fault.New(fault.Conflict, "mount_exists", "the root filesystem %s is mounted already", key).
 			WithHint("Unmount it first, or use another key.")
 	}
+	s.mounted.remove(img.hold)
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.Unmount(context.WithoutCancel(ctx), key))
@@ -63,7 +63,7 @@ func (s *Store) Mount(ctx context.Context, img Image, key string) (rootfs string
 	}
 	rootfs = filepath.Join(s.config.Root, rootfsDir, key)
 	writable := filepath.Join(s.config.Root, writableDir, key)
-	if err := makeWritable(writable, rootfs, img.snapshots); err != nil {
+	if err := makeWritable(writable, rootfs, img); err != nil {
 		if isDiskFull(err) {
 			return "", s.disk.full(0, err)
 		}
@@ -75,11 +75,11 @@ func (s *Store) Mount(ctx context.Context, img Image, key string) (rootfs string
 	return rootfs, nil
 }
 
-func makeWritable(writable, rootfs string, snapshots []string) error {
+func makeWritable(writable, rootfs string, img Image) error {
 	const public = 0o755 // the upper directory is the root directory that a container sees
 	return errors.Join(
 		os.Mkdir(writable, directory),
-		os.WriteFile(filepath.Join(writable, layersFile), []byte(strings.Join(snapshots, "\n")), secretFile),
+		os.WriteFile(filepath.Join(writable, layersFile), []byte(strings.Join(append([]string{img.name}, img.snapshots...), "\n")), secretFile),
 		os.Mkdir(filepath.Join(writable, upperDir), public),
 		os.Mkdir(filepath.Join(writable, workDir), directory),
 		os.Mkdir(rootfs, public),
@@ -216,7 +216,8 @@ func (s *Store) findMounted() error {
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("looking for root filesystems: %w", err)
 		}
-		s.mounted.add(key, strings.FieldsFunc(string(names), func(r rune) bool { return r == '\n' }))
+		name, snapshots, _ := strings.Cut(string(names), "\n")
+		s.mounted.add(key, held{name, strings.Split(snapshots, "\n")})
 	}
 	return nil
 }
@@ -225,38 +226,67 @@ func (s *Store) findMounted() error {
 // numbers that containerd leaves free.
 const mountResource = metadata.ResourceMount + 1
 
-// mounts are the root filesystems that are mounted, and the snapshots below
-// them, which the garbage collection must leave. The zero value is ready.
+// mounts are the root filesystems that are mounted, and the images that are about to
+// be, which the garbage collection must leave. The zero value is ready.
 type mounts struct {
-	mu        sync.Mutex
-	snapshots map[string][]string
+	mu   sync.Mutex
+	held map[string]held
+}
+
+// held is an image in use.
+type held struct {
+	name      string // repository and digest
+	snapshots []string
 }
 
 // add reports false if the key is there already.
-func (m *mounts) add(key string, snapshots []string) bool {
+func (m *mounts) add(key string, what held) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.snapshots == nil {
-		m.snapshots = make(map[string][]string)
+	if m.held == nil {
+		m.held = make(map[string]held)
 	}
-	if _, there := m.snapshots[key]; there {
+	if _, there := m.held[key]; there {
 		return false
 	}
-	m.snapshots[key] = snapshots
+	m.held[key] = what
 	return true
+}
+
+// hold adds what is not mounted yet, under a key of its own.
+func (m *mounts) hold(what held) (key string) {
+	key = "about to be mounted " + rand.Text()
+	m.add(key, what)
+	return key
 }
 
 func (m *mounts) remove(key string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	delete(m.snapshots, key)
+	delete(m.held, key)
+}
+
+// users is how often an image is in use.
+func (m *mounts) users(name string) (users int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, h := range m.held {
+		if h.name == name {
+			users++
+		}
+	}
+	return users
 }
 
 // StartCollection tells a garbage collection what is mounted.
 func (m *mounts) StartCollection(context.Context) (metadata.CollectionContext, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return inUse(slices.Concat(slices.Collect(maps.Values(m.snapshots))...)), nil
+	var all inUse
+	for _, h := range m.held {
+		all = append(all, h.snapshots...)
+	}
+	return all, nil
 }
 
 // ReferenceLabel is empty: no label of other resources refers to a mount.

@@ -57,6 +57,7 @@ type Request struct {
 // manifest_invalid, manifest_schema1, not_an_image, config_invalid,
 // digest_algorithm, platform_mismatch, too_many_layers, layer_foreign,
 // layer_type, layer_missing, layer_corrupt, image_too_large and disk_full.
+// An image stays, whatever else needs room, until it is mounted or released.
 // Nothing wrong is kept. Layers that are whole are kept for a day, for the next try to go on from. Of a pull that filled the disk nothing is
 // kept.
 func (s *Store) Pull(ctx context.Context, request Request) (Image, error) {
@@ -72,6 +73,10 @@ func (s *Store) Pull(ctx context.Context, request Request) (Image, error) {
 	return p.pull(ctx)
 }
 
+// Release says that a pulled image will not be mounted (any more), so that it may be
+// removed to make room. Mount says so by itself; more calls do nothing.
+func (s *Store) Release(img Image) { s.mounted.remove(img.hold) }
+
 // puller is one pull under way.
 type puller struct {
 	store    *Store
@@ -81,6 +86,8 @@ type puller struct {
 	timeline *timeline
 	begin    time.Time
 
+	name      string       // repository and digest
+	kept      string       // keeps what the image is mounted of, once it is here
 	documents documents    // set once they are read
 	lease     leases.Lease // of a pull that is not warm
 	files     atomic.Int64 // bytes of the image's files so far, of layers that are not finished too
@@ -109,12 +116,13 @@ func (p *puller) pull(ctx context.Context) (Image, error) {
 	if p.request.Resolved != nil {
 		p.request.Resolved(target.Digest)
 	}
-	name := p.request.Image.Name() + "@" + target.Digest.String()
-	if whole, warm := p.warm(ctx, name, target); warm {
+	p.name = p.request.Image.Name() + "@" + target.Digest.String()
+	if whole, warm := p.warm(ctx, target); warm {
 		return p.image(target, whole), nil
 	}
-	whole, err := p.cold(ctx, name, target)
+	whole, err := p.cold(ctx, target)
 	if err != nil {
+		p.store.mounted.remove(p.kept)
 		return Image{}, err
 	}
 	return p.image(target, whole), nil
@@ -132,8 +140,8 @@ func (p *puller) resolve(ctx context.Context) (ocispec.Descriptor, error) {
 // warm reports whether all of the image is here. It counts only if this very
 // repository gave it: knowing the digest of an image elsewhere gives nobody
 // that image. Whatever is missing or unreadable makes it cold, which mends it.
-func (p *puller) warm(ctx context.Context, name string, target ocispec.Descriptor) (whole stack, warm bool) {
-	used, known := p.store.keeper.lastUse(ctx, name)
+func (p *puller) warm(ctx context.Context, target ocispec.Descriptor) (whole stack, warm bool) {
+	_, known := p.store.keeper.lastUse(ctx, p.name)
 	if !known {
 		return stack{}, false
 	}
@@ -145,16 +153,22 @@ func (p *puller) warm(ctx context.Context, name string, target ocispec.Descripto
 	if err != nil || !here {
 		return stack{}, false
 	}
+	p.kept = p.store.mounted.hold(held{p.name, whole.snapshots})
+	// A collection may have been faster.
+	if _, here, err = p.store.mountable(ctx, found.configuration); err != nil || !here {
+		p.store.mounted.remove(p.kept)
+		return stack{}, false
+	}
 	p.documents = found
 	p.board.start(found.states(Exists))
-	if p.store.config.Now().Sub(used) >= useResolution {
-		p.store.keeper.keep(pulled{name: name, target: target, size: found.size()})
+	if p.store.keeper.touch(p.name) {
+		p.store.keeper.keep(pulled{name: p.name, target: target, size: found.size()})
 	}
 	return whole, true
 }
 
 // cold fetches and unpacks what is missing.
-func (p *puller) cold(ctx context.Context, name string, target ocispec.Descriptor) (whole stack, err error) {
+func (p *puller) cold(ctx context.Context, target ocispec.Descriptor) (whole stack, err error) {
 	leave := p.timeline.enter(resolving)
 	p.documents, err = readDocuments(ctx, p.request.Image, p.store.config.Platform, target, p.registry)
 	leave()
@@ -165,7 +179,7 @@ func (p *puller) cold(ctx context.Context, name string, target ocispec.Descripto
 
 	// One pull of an image at a time: the next one finds everything done, or
 	// goes on where this one failed.
-	unlock, err := p.lock(ctx, "image "+p.documents.manifestDigest().String())
+	unlock, err := p.lock(ctx, imageLock(p.documents.manifestDigest()))
 	if err != nil {
 		return stack{}, err
 	}
@@ -180,9 +194,13 @@ func (p *puller) cold(ctx context.Context, name string, target ocispec.Descripto
 	if whole, err = p.layers(ctx); err != nil {
 		return stack{}, errors.Join(err, p.makeRoom(ctx, err))
 	}
-	p.store.keeper.keep(pulled{name: name, target: target, size: p.documents.size(), lease: &p.lease})
+	p.kept = p.store.mounted.hold(held{p.name, whole.snapshots})
+	p.store.keeper.keep(pulled{name: p.name, target: target, size: p.documents.size(), lease: &p.lease})
 	return whole, nil
 }
+
+// imageLock is the key of the lock that a pull of an image holds.
+func imageLock(manifest digest.Digest) string { return "image " + manifest.String() }
 
 // makeRoom keeps nothing of a pull that failed because the disk is full.
 func (p *puller) makeRoom(ctx context.Context, failure error) error {
@@ -259,7 +277,9 @@ func (p *puller) image(target ocispec.Descriptor, whole stack) Image {
 		Size:           p.documents.size(),
 		Unpacked:       whole.bytes,
 		Report:         p.report(),
+		name:           p.name,
 		snapshots:      whole.snapshots,
+		hold:           p.kept,
 	}
 }
 

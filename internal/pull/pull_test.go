@@ -105,12 +105,16 @@ func TestAReopenedStoreIsWarm(t *testing.T) {
 	if tree := readTree(t, mustMount(t, store, again, "warm")); tree["hello"] != "hello" || tree["more"] != "!" {
 		t.Errorf("tree = %v", tree)
 	}
-	images, err := store.Images(t.Context())
+	all, err := store.Inventory(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []pull.StoredImage{{Name: host + "/acme/train@" + first.Digest.String(), Digest: first.Digest, Size: first.Size, LastUse: images[0].LastUse}}
-	if diff := cmp.Diff(want, images); diff != "" {
+	const blocks = 2 * 4096 // of two small files
+	want := []pull.StoredImage{{
+		Name: host + "/acme/train@" + first.Digest.String(), Digest: first.Digest,
+		Size: first.Size, Occupies: blocks, Alone: blocks, LastUse: all.Images[0].LastUse, Users: 1,
+	}}
+	if diff := cmp.Diff(want, all.Images); diff != "" {
 		t.Errorf("images (-want +got):\n%s", diff)
 	}
 }

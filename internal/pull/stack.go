@@ -103,6 +103,7 @@ func (p *puller) commit(ctx context.Context, index int, key string, made layerMa
 	name := layerPrefix + diffID
 	labels := map[string]string{
 		unpackedLabel: strconv.FormatInt(made.bytes, 10),
+		occupiesLabel: strconv.FormatInt(made.occupies, 10),
 		p.fromLabel(): p.documents.manifest.Layers[index].Digest.String(),
 	}
 	if made.Hides {

@@ -54,8 +54,14 @@ type Config struct {
 	// MaxUnpacked bounds the bytes of one image's files; 200 GiB if 0.
 	MaxUnpacked int64
 
-	// FloorFree is how many bytes of the disk a pull leaves free; 512 MiB if 0.
+	// FloorFree is how many bytes of the disk a pull leaves free, and what is not in
+	// use is removed for; 512 MiB if 0.
 	FloorFree int64
+
+	// MaxStored bounds the bytes on the disk of all layers together, as far as
+	// they are not in use: the least recently used images are removed. 0 is no
+	// bound but the disk's.
+	MaxStored int64
 
 	// Platform is what images must be made for; this machine's if zero.
 	Platform ocispec.Platform
@@ -189,7 +195,7 @@ func Open(config Config) (_ *Store, err error) {
 	if err := s.removeHalfUnpacked(ctx); err != nil {
 		return nil, fmt.Errorf("mending the image store in %s: %w", config.Root, err)
 	}
-	s.keeper = startKeeper(s)
+	startKeeper(s)
 	return s, nil
 }
 
@@ -421,6 +427,18 @@ func (d disk) full(need int64, cause error) error {
 	}
 	return f.WithHint("Free space on the worker's disk, give the image store a larger one, or use a smaller image.").WithCause(cause)
 }
+
+// stillFull is the disk_full fault after all was removed that is not in use.
+func (d disk) stillFull(need, occupied int64, removed int) error {
+	f := fault.From(d.full(need, nil))
+	if f.Code != diskFull {
+		return f
+	}
+	return fault.New(f.Kind, f.Code, "%s; images in use and under way take %s of it, and nothing else is left to remove (%d images were removed just now)",
+		f.Message, size(occupied), removed).WithHint("%s", f.Hint)
+}
+
+func isDiskFullFault(err error) bool { return err != nil && fault.From(err).Code == diskFull }
 
 // isDiskFull reports whether an error of the operating system means that.
 func isDiskFull(err error) bool {

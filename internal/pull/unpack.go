@@ -117,8 +117,9 @@ func (s *Store) removeHalf(ctx context.Context, key string, mounts []mount.Mount
 type layerMade struct {
 	unpack.Result
 
-	dir   string
-	bytes int64 // of its files
+	dir      string
+	bytes    int64 // of its files
+	occupies int64 // of the disk
 }
 
 // apply unpacks a layer into an empty snapshot.
@@ -128,7 +129,7 @@ func (p *puller) apply(ctx context.Context, index int, mounts []mount.Mount) (ma
 	}
 	err = p.reading(ctx, index, func(stream io.Reader, bound *bound) (err error) {
 		made.Result, err = unpack.Layer(ctx, made.dir, stream, unpack.Options{Admit: bound.admit, Bottom: index == 0})
-		made.bytes = bound.files
+		made.bytes, made.occupies = bound.files, bound.occupied
 		return err
 	})
 	p.board.report(index, func(l *LayerReport) { l.Unpacked = made.bytes })
@@ -182,7 +183,10 @@ func (p *puller) unpack(ctx context.Context, index int, arriving *pipe, use func
 	}()
 	want := p.documents.configuration.RootFS.DiffIDs[index]
 	digester := want.Algorithm().Digester()
-	bound := &bound{ref: p.request.Image, most: p.store.config.MaxUnpacked, all: &p.files, disk: p.store.disk, archive: archive}
+	bound := &bound{
+		ref: p.request.Image, most: p.store.config.MaxUnpacked, all: &p.files, archive: archive,
+		room: func(need int64) error { return p.store.keeper.makeRoom(ctx, need) },
+	}
 	stream := io.TeeReader(bound, digester.Hash())
 	if err = use(stream, bound); err == nil {
 		_, err = io.Copy(io.Discard, stream)
@@ -252,11 +256,12 @@ type bound struct {
 	ref     image.Reference
 	most    int64
 	all     *atomic.Int64 // bytes of the files of all layers of the image
-	disk    disk
+	room    func(need int64) error
 	archive io.Reader
 
 	read      int64 // bytes of the archive
 	files     int64 // bytes of the files in it, which may be more: some are mostly holes
+	occupied  int64 // bytes that they take on the disk, if none is mostly holes
 	unchecked int64 // bytes since the last look at the disk
 }
 
@@ -277,18 +282,19 @@ func (b *bound) admit(header *tar.Header) error {
 			delete(header.PAXRecords, key)
 		}
 	}
-	const inode = 4096 // what the smallest file takes on most filesystems
-	need := int64(inode)
+	const block = 4096 // what the smallest file takes on most filesystems
+	need := int64(block)
 	if header.Typeflag == tar.TypeReg || header.Typeflag == tar.TypeGNUSparse {
 		if header.Size > b.most || b.all.Add(header.Size) > b.most {
 			return imageTooLarge(b.ref, b.most)
 		}
 		b.files += header.Size
-		need += header.Size
+		need += header.Size / block * block
 	}
+	b.occupied += need
 	if b.unchecked += need; b.unchecked < checkDiskEvery {
 		return nil
 	}
 	b.unchecked = 0
-	return b.disk.mayWrite(need)
+	return b.room(need)
 }

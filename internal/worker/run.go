@@ -111,7 +111,9 @@ func (r *run) runAll(ctx context.Context) (exit engine.Exit, err error) {
 		}
 		return r.placeInputs(both, files)
 	})
-	if err := group.Wait(); err != nil {
+	err = group.Wait()
+	defer r.worker.config.Images.Release(pulled)
+	if err != nil {
 		return engine.Exit{}, err
 	}
 	noted := make(chan error, 1)
