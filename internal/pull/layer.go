@@ -109,6 +109,7 @@ func (d *download) attempt(ctx context.Context) error {
 	defer d.stalled.Stop()
 
 	asked := d.store.config.Now()
+	d.board.requested(d.index)
 	waited := d.timeline.enter(waiting)
 	var from stream
 	err := d.registry.authorized(watched, func(authorization oci.Authorization) (err error) {
@@ -140,19 +141,17 @@ func (d *download) copy(from stream, asked time.Time) (err error) {
 			defer d.timeline.enter(transferring)()
 			begin = d.store.config.Now()
 			d.board.enter(d.index, Downloading)
-			d.board.report(d.index, func(l *LayerReport) {
-				l.Wait += begin.Sub(asked)
-				if l.begin.IsZero() {
-					l.begin = begin
-				}
-			})
+			d.board.report(d.index, func(l *LayerReport) { l.Wait += begin.Sub(asked) })
+			d.board.arrived(d.index, 0)
 		}
 		known := int(min(skip, int64(n)))
 		skip -= int64(known)
 		d.stalled.Stop() // waiting for the unpacking is nothing that the registry does
 		d.pass(buffer[known:n])
 		d.stalled.Reset(d.store.config.StallTimeout)
-		d.board.report(d.index, func(l *LayerReport) { l.Existed = false; l.Fetched += int64(n) })
+		if n > 0 {
+			d.board.arrived(d.index, n)
+		}
 		if err != nil {
 			break
 		}
@@ -160,7 +159,7 @@ func (d *download) copy(from stream, asked time.Time) (err error) {
 	if !begin.IsZero() {
 		end := d.store.config.Now()
 		spent := max(0, end.Sub(begin)-(d.to.waited()-blocked))
-		d.board.report(d.index, func(l *LayerReport) { l.end, l.Transfer = end, l.Transfer+spent })
+		d.board.report(d.index, func(l *LayerReport) { l.Transfer += spent })
 	}
 	switch {
 	case d.offset == d.layer.Size:

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -40,7 +41,7 @@ func TestADroppedConnectionIsTakenUpAtTheByte(t *testing.T) {
 	if diff := cmp.Diff([]string{path, fmt.Sprintf("%s bytes=%d-", path, half)}, far.seen(l.blobPath())); diff != "" {
 		t.Errorf("requests (-want +got):\n%s", diff)
 	}
-	if r := img.Report.Layers[0]; r.Fetched != int64(len(l.blob)) || r.Retries != 1 || r.Existed {
+	if r := img.Report.Layers[0]; r.Fetched != int64(len(l.blob)) || r.Retries != 1 || r.From != pull.Registry {
 		t.Errorf("report = %+v", r)
 	}
 }
@@ -207,8 +208,62 @@ func TestAPullThatBrokeOffGoesOnWithTheLayersThatAreMissingInTheNextProcess(t *t
 	if diff := cmp.Diff(want, layers); diff != "" {
 		t.Errorf("requests (-want +got):\n%s", diff)
 	}
-	if !img.Report.Layers[1].Existed {
+	if img.Report.Layers[1].From != pull.Here {
 		t.Errorf("the finished layer was fetched again: %+v", img.Report.Layers[1])
+	}
+}
+
+func TestAReportSaysWhenWhatHappenedToALayer(t *testing.T) {
+	far := newFarSide(t)
+	here, fetched := layer(t, file("here", "1")), layer(t, file("fetched", noise(1<<20)))
+	far.push(t, "acme/base:v1", imageOf(t, here))
+	far.push(t, "acme/train:v1", imageOf(t, here, fetched))
+	store := openStore(t, pull.Config{})
+	mustPull(t, store, far.request(t, "acme/base:v1"))
+	report := mustPull(t, store, far.request(t, "acme/train:v1")).Report
+	if got := report.Layers[0]; got.From != pull.Here || !got.RequestedAt.IsZero() || !got.UnpackedAt.IsZero() {
+		t.Errorf("the layer that was here: %+v", got)
+	}
+	got := report.Layers[1]
+	if got.From != pull.Registry {
+		t.Errorf("the layer that was not: %+v", got)
+	}
+	moments := []time.Time{report.Begin, got.RequestedAt, got.FirstByteAt, got.LastByteAt, got.UnpackedAt, report.Begin.Add(report.Total)}
+	if report.Begin.IsZero() || !slices.IsSortedFunc(moments, time.Time.Compare) {
+		t.Errorf("out of order: %v", moments)
+	}
+	if len(report.ManifestSpans) == 0 || report.ManifestSpans[0].Begin.Before(report.Begin) {
+		t.Errorf("the manifest was asked for at %v, after %v", report.ManifestSpans, report.Begin)
+	}
+}
+
+func TestAPullThatFailsTellsWhatWasDoneUntilThen(t *testing.T) {
+	far := newFarSide(t)
+	whole, broken := layer(t, file("whole", noise(2<<20))), layer(t, file("broken", noise(1<<20)))
+	far.push(t, "acme/train:v1", imageOf(t, whole, broken))
+	far.between(func(w http.ResponseWriter, r *http.Request) bool {
+		if !strings.Contains(r.URL.Path, broken.blobPath()) {
+			return false
+		}
+		_, _ = w.Write(make([]byte, len(broken.blob)))
+		return true
+	})
+	img, err := openStore(t, pull.Config{Parallel: 1}).Pull(t.Context(), far.request(t, "acme/train:v1"))
+	wantFault(t, err, fault.Unavailable, "layer_corrupt")
+	report := img.Report
+	if !report.Unfinished || report.Warm() || report.Size == 0 || report.Fetched != int64(len(whole.blob)+len(broken.blob)) {
+		t.Errorf("report = %+v", report)
+	}
+	if got := report.Layers[0]; got.Failed || got.UnpackedAt.IsZero() {
+		t.Errorf("the layer that came whole: %+v", got)
+	}
+	if got := report.Layers[1]; !got.Failed || got.From != pull.Registry || got.LastByteAt.IsZero() || !got.UnpackedAt.IsZero() {
+		t.Errorf("the layer that did not: %+v", got)
+	}
+
+	img, err = openStore(t, pull.Config{}).Pull(t.Context(), far.request(t, "acme/none:v1"))
+	if report := img.Report; err == nil || !report.Unfinished || report.Warm() || report.Layers != nil || len(report.ManifestSpans) == 0 {
+		t.Errorf("%v, report of an image that there is not: %+v", err, report)
 	}
 }
 

@@ -37,12 +37,6 @@ type LayerProgress struct {
 // Short is the digest as people are shown it: twelve characters.
 func (l LayerProgress) Short() string { return short(l.Digest) }
 
-func short(d digest.Digest) string {
-	const length = 12
-	encoded := d.Encoded()
-	return encoded[:min(length, len(encoded))]
-}
-
 // board is where the layers' states are written down and read from, by the
 // progress callback while the pull runs and for the report at its end.
 type board struct {
@@ -60,7 +54,10 @@ func (b *board) start(states []LayerProgress) {
 	b.states = states
 	b.reports = make([]LayerReport, len(states))
 	for i, state := range states {
-		b.reports[i] = LayerReport{Digest: state.Digest, Size: state.Total, Existed: true}
+		b.reports[i] = LayerReport{Digest: state.Digest, Size: state.Total}
+		if state.Phase == Exists {
+			b.reports[i].From = Here
+		}
 	}
 	b.changed = true
 }
@@ -74,6 +71,9 @@ func (b *board) enter(layer int, phase Phase) {
 	switch phase {
 	case Unpacking, Done, Exists:
 		state.Done = state.Total
+	}
+	if report := &b.reports[layer]; report.From == "" && (phase == Done || phase == Exists) {
+		report.From = Here
 	}
 	b.changed = true
 }
@@ -91,6 +91,33 @@ func (b *board) report(layer int, change func(*LayerReport)) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	change(&b.reports[layer])
+}
+
+// requested notes that the registry is asked for a layer.
+func (b *board) requested(layer int) {
+	b.report(layer, func(l *LayerReport) {
+		l.From = Registry
+		if l.RequestedAt.IsZero() {
+			l.RequestedAt = b.now()
+		}
+	})
+}
+
+// arrived notes that bytes of a layer came and were passed on; none yet, when the
+// first are here.
+func (b *board) arrived(layer, bytes int) {
+	b.report(layer, func(l *LayerReport) {
+		l.Fetched += int64(bytes)
+		l.LastByteAt = b.now()
+		if l.FirstByteAt.IsZero() {
+			l.FirstByteAt = l.LastByteAt
+		}
+	})
+}
+
+// unpacked notes that there is nothing more to unpack of a layer.
+func (b *board) unpacked(layer int) {
+	b.report(layer, func(l *LayerReport) { l.UnpackedAt = b.now() })
 }
 
 func (b *board) layers() []LayerReport {

@@ -58,8 +58,10 @@ type Request struct {
 // digest_algorithm, platform_mismatch, too_many_layers, layer_foreign,
 // layer_type, layer_missing, layer_corrupt, image_too_large and disk_full.
 // An image stays, whatever else needs room, until it is mounted or released.
-// Nothing wrong is kept. Layers that are whole are kept for a day, for the next try to go on from. Of a pull that filled the disk nothing is
-// kept.
+//
+// Nothing wrong is kept. Layers that are whole are kept for a day, for the next try
+// to go on from. Of a pull that filled the disk nothing is kept. Of the image there
+// is then nothing but its Report, of what was done until then.
 func (s *Store) Pull(ctx context.Context, request Request) (Image, error) {
 	ctx = s.context(ctx)
 	p := &puller{
@@ -70,7 +72,13 @@ func (s *Store) Pull(ctx context.Context, request Request) (Image, error) {
 	}
 	p.registry = newRegistry(request, s.config, p.timeline)
 	defer p.tellProgress(ctx)()
-	return p.pull(ctx)
+	pulled, err := p.pull(ctx)
+	if err != nil {
+		report := p.report()
+		report.Unfinished = true
+		return Image{Report: report}, err
+	}
+	return pulled, nil
 }
 
 // Release says that a pulled image will not be mounted (any more), so that it may be
@@ -231,7 +239,13 @@ func (p *puller) layers(ctx context.Context) (stack, error) {
 	group, working := errgroup.WithContext(ctx)
 	group.SetLimit(p.store.config.Parallel)
 	for _, i := range missing {
-		group.Go(func() error { return p.layer(working, i) })
+		group.Go(func() error {
+			err := p.layer(working, i)
+			if err != nil && working.Err() == nil { // the others only end with it
+				p.board.report(i, func(l *LayerReport) { l.Failed = true })
+			}
+			return err
+		})
 	}
 	if err = group.Wait(); err == nil {
 		err = ctx.Err() // it may have ended before the last layer was begun
@@ -254,7 +268,7 @@ func (p *puller) layers(ctx context.Context) (stack, error) {
 
 // lock waits for the right to work on something.
 func (p *puller) lock(ctx context.Context, key string) (unlock func(), err error) {
-	defer p.timeline.enter(waiting)()
+	defer p.timeline.enter(queueing)()
 	unlock, err = p.store.busy.lock(ctx, key)
 	return unlock, p.registry.interrupted(err)
 }
@@ -281,27 +295,4 @@ func (p *puller) image(target ocispec.Descriptor, whole stack) Image {
 		snapshots:      whole.snapshots,
 		hold:           p.kept,
 	}
-}
-
-func (p *puller) report() Report {
-	r := Report{
-		Total:    p.store.config.Now().Sub(p.begin),
-		Token:    p.timeline.of(authorizing),
-		Manifest: p.timeline.of(resolving),
-		Wait:     p.timeline.of(waiting),
-		Transfer: p.timeline.of(transferring),
-		Unpack:   p.timeline.of(unpacking),
-		Size:     p.documents.size(),
-		Layers:   p.board.layers(),
-		registry: registryTitle(p.request.Image),
-	}
-	if limit, told := p.registry.client.LastLimit(); told {
-		r.RateLimit = &limit
-	}
-	r.Rate = rateOf(r.Layers)
-	for _, layer := range r.Layers {
-		r.Fetched += layer.Fetched
-		r.Unpacked += layer.Unpacked
-	}
-	return r
 }

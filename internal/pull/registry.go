@@ -268,7 +268,7 @@ func (r *registry) pause(ctx context.Context, n int, failure error) error {
 	if answer, ok := errors.AsType[*oci.Error](failure); ok {
 		wait = max(wait, answer.RetryAfter)
 	}
-	defer r.timeline.enter(waiting)()
+	defer r.timeline.enter(pausing)()
 	timer := time.NewTimer(wait)
 	defer timer.Stop()
 	select {

@@ -74,7 +74,7 @@ func (r Report) MarshalJSON() ([]byte, error) {
 		document.Layers[i] = layerDocument{
 			Digest:          l.Digest,
 			SizeBytes:       l.Size,
-			Existed:         l.Existed,
+			Existed:         l.From == Here,
 			FetchedBytes:    l.Fetched,
 			UnpackedBytes:   l.Unpacked,
 			Retries:         l.Retries,

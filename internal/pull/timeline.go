@@ -1,6 +1,7 @@
 package pull
 
 import (
+	"slices"
 	"sync"
 	"time"
 )
@@ -15,11 +16,13 @@ const (
 	transferring
 	authorizing
 	resolving
-	waiting
+	waiting    // for the registry to answer
+	pausing    // before a retry
+	queueing   // for another pull on this worker
 	activities // how many there are
 )
 
-// timeline adds up what a pull's time goes on.
+// timeline adds up what a pull's time goes on, and remembers when.
 type timeline struct {
 	now func() time.Time
 
@@ -27,7 +30,19 @@ type timeline struct {
 	last  time.Time // up to when time is added up
 	going [activities]int
 	spent [activities]time.Duration
+	begun [activities]time.Time
+	spans [activities][]Span
 }
+
+// Span is a stretch of time.
+type Span struct{ Begin, End time.Time }
+
+// Of an activity so many spans are remembered; the first, whatever it took, and
+// later ones that a person would notice. Two that nothing lies between are one.
+const (
+	spansMost    = 64
+	shortestSpan = time.Millisecond
+)
 
 // enter begins an activity; what it returns ends it.
 func (t *timeline) enter(a activity) (leave func()) {
@@ -46,11 +61,33 @@ func (t *timeline) change(a activity, by int) {
 		}
 	}
 	t.last = now
-	t.going[a] += by
+	if t.going[a] == 0 {
+		t.begun[a] = now
+	}
+	if t.going[a] += by; t.going[a] == 0 {
+		t.spans[a] = remember(t.spans[a], Span{t.begun[a], now})
+	}
+}
+
+func remember(spans []Span, next Span) []Span {
+	switch last := len(spans) - 1; {
+	case last >= 0 && next.Begin.Sub(spans[last].End) < shortestSpan:
+		spans[last].End = next.End
+	case last < 0, next.End.Sub(next.Begin) >= shortestSpan && len(spans) < spansMost:
+		spans = append(spans, next)
+	}
+	return spans
 }
 
 func (t *timeline) of(a activity) time.Duration {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.spent[a]
+}
+
+// when is the time of an activity that is over, oldest first.
+func (t *timeline) when(a activity) []Span {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return slices.Clone(t.spans[a])
 }

@@ -155,6 +155,9 @@ func (p *puller) reading(ctx context.Context, index int, use func(stream io.Read
 	busy.start()
 	unpackErr := p.unpack(ctx, index, carried, use)
 	busy.stop()
+	if unpackErr == nil {
+		p.board.unpacked(index)
+	}
 	// Only of a layer that makes no sense can the rest still say why.
 	alone := unpackErr != nil && !isBroken(unpackErr) && !carried.failed()
 	if alone {

@@ -22,44 +22,52 @@ import (
 const nearEnd = 10 * time.Second
 
 // pullImage gets the execution's image onto this machine. It asks the registry
-// with this execution's own grant, also for an image that is here already.
-func (r *run) pullImage(ctx context.Context) (pull.Image, error) {
+// with this execution's own grant, also for an image that is here already. Of an
+// image that did not come there is the report.
+func (r *run) pullImage(ctx context.Context) (pulled pull.Image, err error) {
+	pulled.Report.Unfinished = true
 	ref, err := image.ParseReference(r.job.Image)
 	if err != nil {
-		return pull.Image{}, err
+		return pulled, err
 	}
 	r.journal.status("Pulling image: " + ref.String())
 	grants := &grants{run: r, ref: ref}
-	begin := time.Now()
+	asking := pull.Span{Begin: time.Now()}
+	defer func() {
+		pulled.Report.BeganWith(asking)
+		r.tellPull(pulled.Report)
+	}()
 	first, err := grants.ask(ctx, wire.GrantRequest{Lease: r.lease.ID})
+	asking.End = time.Now()
 	if err != nil {
-		return pull.Image{}, err
+		return pulled, err
 	}
-	asking := time.Since(begin)
 	r.journal.status(credentialSentence(first))
 	route, err := r.worker.routes.to(first)
 	if err != nil {
-		return pull.Image{}, err
+		return pulled, err
 	}
 	progress := progressLines{journal: r.journal, told: make(map[string]told)}
-	pulled, err := r.worker.config.Images.Pull(ctx, pull.Request{
+	return r.worker.config.Images.Pull(ctx, pull.Request{
 		Image: ref, Route: route, Authorize: grants.authorize,
 		Resolved: func(d digest.Digest) { r.journal.status("Image digest: " + d.String()) },
 		Progress: progress.tell,
 	})
-	if err != nil {
-		return pull.Image{}, err
-	}
-	pulled.Report.Token += asking
-	pulled.Report.Total += asking
-	r.journal.status(pulled.Report.Sentence())
-	if limit := pulled.Report.LimitSentence(); limit != "" {
-		r.journal.status(limit)
-	}
-	return pulled, nil
 }
 
-// noteImage tells the server which image is run and how it was pulled.
+// tellPull writes what a pull's time went on into the log. Of a pull that failed
+// at once there is nothing to say but why.
+func (r *run) tellPull(report pull.Report) {
+	if !report.Unfinished || report.Fetched > 0 || report.Slow() != "" {
+		r.journal.status(report.Sentence())
+	}
+	if limit := report.LimitSentence(); limit != "" {
+		r.journal.status(limit)
+	}
+}
+
+// noteImage tells the server which image is run, none if it did not come, and how
+// it was pulled.
 func (r *run) noteImage(ctx context.Context, pulled pull.Image) error {
 	report, err := json.Marshal(pulled.Report)
 	if err != nil {
