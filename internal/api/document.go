@@ -50,10 +50,13 @@ func describe(version string) huma.Config {
 // writeDocument writes the OpenAPI document, once every route is laid.
 func (d *door) writeDocument() (err error) {
 	document := d.huma.OpenAPI()
-	document.Components.Schemas.Map()["Problem"].AdditionalProperties = &huma.Schema{
+	schemas := document.Components.Schemas
+	schemas.Map()["Problem"].AdditionalProperties = &huma.Schema{
 		Description: "On 400: a field at fault with what is wrong with it",
 		Type:        huma.TypeArray, Items: &huma.Schema{Type: huma.TypeString},
 	}
+	// What workers write is passed on as it came, so that it has no type there.
+	schemas.Map()["Execution"].Properties["pull_report"] = schemas.Schema(reflect.TypeFor[wire.PullReport](), true, "")
 	for _, path := range document.Paths {
 		for _, op := range []*huma.Operation{path.Get, path.Post, path.Put, path.Patch, path.Delete} {
 			if op != nil && op.RequestBody != nil && op.RequestBody.Content[formType] != nil {

@@ -149,3 +149,23 @@ func TestEveryRouteOfTheDocumentAsksForAToken(t *testing.T) {
 func TestTheDocumentIsThereAsYAML(t *testing.T) {
 	newHouse(t).play(t, []scenario{{name: "for people", method: "GET", path: "openapi.yaml", status: 200, want: []string{"openapi: 3.1.0", "/api/v0/pull-grants/"}}})
 }
+
+func TestTheDocumentSaysWhatAPullReportHolds(t *testing.T) {
+	h := newHouse(t)
+	var d document
+	h.call("", http.MethodGet, "openapi.json", nil, &d)
+	type properties struct {
+		Properties map[string]json.RawMessage `json:"properties"`
+	}
+	var e, layer properties
+	h.must(json.Unmarshal(d.Components.Schemas["Execution"], &e))
+	if got := string(e.Properties["pull_report"]); !strings.Contains(got, "#/components/schemas/PullReport") {
+		t.Errorf("an execution's pull_report is %s", got)
+	}
+	h.must(json.Unmarshal(d.Components.Schemas["PulledLayer"], &layer))
+	for _, name := range []string{"from", "requested_at_seconds", "first_byte_at_seconds", "last_byte_at_seconds", "unpacked_at_seconds"} {
+		if layer.Properties[name] == nil {
+			t.Errorf("a layer of it has no %s", name)
+		}
+	}
+}

@@ -1,7 +1,6 @@
 package pull
 
 import (
-	"encoding/json"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -147,34 +146,6 @@ func TestWhatWentBeforeAPullCountsAsItsToken(t *testing.T) {
 	want = Report{Unfinished: true, Begin: at(1), Total: 3 * time.Second, Token: 3 * time.Second, TokenSpans: []Span{{at(1), at(4)}}}
 	if diff := cmp.Diff(want, none, cmpopts.IgnoreUnexported(Report{})); diff != "" {
 		t.Errorf("report of no pull (-want +got):\n%s", diff)
-	}
-}
-
-func TestAReportIsWrittenInBytesAndSeconds(t *testing.T) {
-	layer := digest.FromString("a")
-	for want, report := range map[string]Report{
-		`{"warm":false,"total_seconds":1.5,"token_seconds":0.1,"manifest_seconds":0.2,"wait_seconds":0.3,"transfer_seconds":0.4,"unpack_seconds":0.000001,` +
-			`"bytes_per_second":2500,"fetched_bytes":1000,"unpacked_bytes":4000,"size_bytes":1200,"retries":2,"layers":[` +
-			`{"digest":"` + layer.String() + `","size_bytes":1000,"existed":false,"fetched_bytes":1000,"unpacked_bytes":4000,"retries":2,` +
-			`"wait_seconds":0.3,"transfer_seconds":0.4,"unpack_seconds":0.5,"bytes_per_second":2500}]}`: {
-			Total: 1500 * time.Millisecond, Token: 100 * time.Millisecond, Manifest: 200 * time.Millisecond,
-			Wait: 300 * time.Millisecond, Transfer: 400 * time.Millisecond, Unpack: 1400 * time.Nanosecond,
-			Rate: 2499.7, Fetched: 1000, Unpacked: 4000, Size: 1200,
-			Layers: []LayerReport{{
-				Digest: layer, Size: 1000, Fetched: 1000, Unpacked: 4000, Retries: 2,
-				Wait: 300 * time.Millisecond, Transfer: 400 * time.Millisecond, Unpack: 500 * time.Millisecond,
-			}},
-		},
-		`{"warm":true,"total_seconds":0,"token_seconds":0,"manifest_seconds":0,"wait_seconds":0,"transfer_seconds":0,"unpack_seconds":0,` +
-			`"bytes_per_second":0,"fetched_bytes":0,"unpacked_bytes":0,"size_bytes":0,"retries":0,"layers":[]}`: {},
-	} {
-		got, err := json.Marshal(report)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if diff := cmp.Diff(want, string(got)); diff != "" {
-			t.Errorf("report (-want +got):\n%s", diff)
-		}
 	}
 }
 

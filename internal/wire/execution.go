@@ -108,6 +108,8 @@ type Execution struct {
 	// Metadata are on a single execution.
 	Metadata map[string]any `json:"cumulative_metadata,omitempty" doc:"The latest value of each name that the command told"`
 
+	// PullReport is a PullReport as the worker wrote it, which may be of another
+	// version: ParsePullReport reads it.
 	ImageDigest string          `json:"image_digest"`
 	PullReport  json.RawMessage `json:"pull_report,omitempty"`
 
@@ -204,7 +206,8 @@ type EventBatch struct {
 	Events []Event `json:"events" maxItems:"4096"`
 }
 
-// LeaseImage tells which image is run.
+// LeaseImage tells which image is run, "" if it did not come, and how it was
+// pulled: a PullReport, which is kept as it is.
 type LeaseImage struct {
 	Digest     string          `json:"image_digest"`
 	PullReport json.RawMessage `json:"pull_report,omitempty" required:"false"`

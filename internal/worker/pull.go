@@ -69,7 +69,7 @@ func (r *run) tellPull(report pull.Report) {
 // noteImage tells the server which image is run, none if it did not come, and how
 // it was pulled.
 func (r *run) noteImage(ctx context.Context, pulled pull.Image) error {
-	report, err := json.Marshal(pulled.Report)
+	report, err := json.Marshal(reportOf(pulled.Report))
 	if err != nil {
 		return fmt.Errorf("writing the pull report: %w", err)
 	}
