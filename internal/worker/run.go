@@ -114,6 +114,7 @@ func (r *run) runAll(ctx context.Context) (exit engine.Exit, err error) {
 	err = group.Wait()
 	defer r.worker.config.Images.Release(pulled)
 	if err != nil {
+		r.noteUnused(ctx, pulled)
 		return engine.Exit{}, err
 	}
 	noted := make(chan error, 1)
@@ -126,6 +127,19 @@ func (r *run) runAll(ctx context.Context) (exit engine.Exit, err error) {
 		err = noteErr
 	}
 	return exit, err
+}
+
+// noteUnused is noteImage for an execution that ends before its command begins.
+// How it ends does not depend on it.
+func (r *run) noteUnused(ctx context.Context, pulled pull.Image) {
+	if cause := context.Cause(ctx); errors.Is(cause, errLeaseLost) || errors.Is(cause, errShutdown) {
+		return // another attempt will tell
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastWords)
+	defer cancel()
+	if err := r.noteImage(ctx, pulled); err != nil {
+		r.worker.config.Logger.Error("telling how an image was pulled", "execution", r.job.ID, "error", err)
+	}
 }
 
 func (r *run) fetchCode(ctx context.Context, files workspace) error {
