@@ -15,7 +15,7 @@ func newExecution(s *session) *cobra.Command {
 		Use: "execution", Aliases: []string{"exec"}, Short: "Executions: runs of steps",
 		Long: "Executions: runs of steps. One is named by its id, or by PROJECT:NUMBER or PROJECT:latest.",
 	}
-	c.AddCommand(newExecutionList(s), newExecutionShow(s), newExecutionLogs(s), newExecutionStop(s), newExecutionRerun(s), newExecutionTag(s), newExecutionDelete(s), newExecutionOutputs(s), newExecutionMetadata(s))
+	c.AddCommand(newExecutionList(s), newExecutionShow(s), newExecutionLogs(s), newExecutionStop(s), newExecutionRerun(s), newExecutionTag(s), newExecutionDelete(s), newExecutionOutputs(s), newExecutionMetadata(s), newExecutionPullReport(s))
 	return c
 }
 
