@@ -62,6 +62,8 @@ type WorkerConfig struct {
 	Grace   time.Duration
 	Drain   time.Duration
 
+	AllowDeviceNodes bool
+
 	ImagesLimit Bytes // 0 is no limit but the disk's
 	ImagesFloor Bytes // 0 is pull's default
 }
@@ -100,6 +102,7 @@ func (c *WorkerConfig) flags(set *pflag.FlagSet) {
 	set.StringSliceVar(&c.Devices, "device", nil, "CDI device that every container gets, such as nvidia.com/gpu=all")
 	set.StringSliceVar(&c.Mounts, "allow-mount", nil, "directory that steps may mount, with what is below it; may be repeated")
 	set.DurationVar(&c.Grace, "grace", 10*time.Second, "time that a command has between SIGTERM and SIGKILL")
+	set.BoolVar(&c.AllowDeviceNodes, "allow-device-nodes", false, "unpack images that have device nodes, which never open, instead of refusing them")
 	set.Var(&c.ImagesLimit, "images-limit", "what images that nothing uses may take of the disk; the least recently used go first (default no limit)")
 	set.Var(&c.ImagesFloor, "images-floor", "what a pull leaves free of the disk, removing images that nothing uses first (default 512MiB)")
 	set.DurationVar(&c.Drain, "drain", 0, "time that running executions may go on at shutdown before they go back to the queue")

@@ -45,7 +45,7 @@ func openMachine(dir string, config WorkerConfig, logger *slog.Logger) (machine,
 	}
 	images, err := pull.Open(pull.Config{
 		Root: imagesDir(dir), MaxStored: int64(config.ImagesLimit), FloorFree: int64(config.ImagesFloor),
-		Igzip: igzip, Logger: logger,
+		AllowDevices: config.AllowDeviceNodes, Igzip: igzip, Logger: logger,
 	})
 	if err != nil {
 		return machine{}, err

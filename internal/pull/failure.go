@@ -32,6 +32,12 @@ func layerMissing(ref image.Reference, layer digest.Digest, cause error) *fault.
 		WithHint("Push the image again; the registry may have cleaned up what it thought unused.").WithCause(cause)
 }
 
+// layerDevice is a layer with a device node where none are allowed.
+func layerDevice(ref image.Reference, name string) *fault.Error {
+	return imageInvalid(ref, "layer_device", "has a device node in a layer, %s, and images bring none to this worker", foreign(name)).
+		WithHint("Build the image without it: containers get their devices from the runtime. If it must stay, the worker's operator can start it with --allow-device-nodes; they are then unpacked, but never open.")
+}
+
 // imageTooLarge is an image whose files are more than a worker takes.
 func imageTooLarge(ref image.Reference, most int64) *fault.Error {
 	return fault.New(fault.Exhausted, "image_too_large", "%s unpacks to more than %s, the most that this worker takes", ref, size(most)).

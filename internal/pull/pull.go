@@ -56,7 +56,7 @@ type Request struct {
 // the disk is to blame for; its codes are those of diagnosis.Of and
 // manifest_invalid, manifest_schema1, not_an_image, config_invalid,
 // digest_algorithm, platform_mismatch, too_many_layers, layer_foreign,
-// layer_type, layer_missing, layer_corrupt, image_too_large and disk_full.
+// layer_type, layer_device, layer_missing, layer_corrupt, image_too_large and disk_full.
 // An image stays, whatever else needs room, until it is mounted or released.
 //
 // Nothing wrong is kept. Layers that are whole are kept for a day, for the next try

@@ -63,6 +63,10 @@ type Config struct {
 	// bound but the disk's.
 	MaxStored int64
 
+	// AllowDevices unpacks device nodes; an image that has one is refused
+	// otherwise. They never open: root filesystems are mounted nodev.
+	AllowDevices bool
+
 	// Platform is what images must be made for; this machine's if zero.
 	Platform ocispec.Platform
 

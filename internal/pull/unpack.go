@@ -187,7 +187,7 @@ func (p *puller) unpack(ctx context.Context, index int, arriving *pipe, use func
 	want := p.documents.configuration.RootFS.DiffIDs[index]
 	digester := want.Algorithm().Digester()
 	bound := &bound{
-		ref: p.request.Image, most: p.store.config.MaxUnpacked, all: &p.files, archive: archive,
+		ref: p.request.Image, most: p.store.config.MaxUnpacked, all: &p.files, archive: archive, devices: p.store.config.AllowDevices,
 		room: func(need int64) error { return p.store.keeper.makeRoom(ctx, need) },
 	}
 	stream := io.TeeReader(bound, digester.Hash())
@@ -261,6 +261,7 @@ type bound struct {
 	all     *atomic.Int64 // bytes of the files of all layers of the image
 	room    func(need int64) error
 	archive io.Reader
+	devices bool // are allowed
 
 	read      int64 // bytes of the archive
 	files     int64 // bytes of the files in it, which may be more: some are mostly holes
@@ -283,6 +284,14 @@ func (b *bound) admit(header *tar.Header) error {
 	for key := range header.PAXRecords {
 		if strings.HasPrefix(key, "SCHILY.xattr.trusted.") || strings.HasPrefix(key, "SCHILY.xattr.user.overlay.") {
 			delete(header.PAXRecords, key)
+		}
+	}
+	if header.Typeflag == tar.TypeChar || header.Typeflag == tar.TypeBlock {
+		if header.Devmajor == 0 && header.Devminor == 0 {
+			return fmt.Errorf("%.200q is a mark of overlayfs: %w", header.Name, tar.ErrHeader)
+		}
+		if !b.devices {
+			return layerDevice(b.ref, header.Name)
 		}
 	}
 	const block = 4096 // what the smallest file takes on most filesystems

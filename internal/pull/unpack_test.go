@@ -3,6 +3,7 @@ package pull_test
 import (
 	"archive/tar"
 	"bytes"
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -123,6 +124,31 @@ func TestALayerHasNoSayInHowItIsStacked(t *testing.T) {
 	if n, err := unix.Getxattr(filepath.Join(rootfs, "d"), "user.note", note); err != nil || string(note[:n]) != "kept" {
 		t.Errorf("user.note = %q, %v", note[:max(n, 0)], err)
 	}
+}
+
+func TestDeviceNodesAreRefusedUnlessTheyAreAllowedAndNeverOpen(t *testing.T) {
+	far := newFarSide(t)
+	null := tarEntry{tar.Header{Typeflag: tar.TypeChar, Name: "dev/null", Mode: 0o666, Devmajor: 1, Devminor: 3}, ""}
+	far.push(t, "acme/train:v1", imageOf(t, layer(t, null)))
+	_, err := openStore(t, pull.Config{}).Pull(t.Context(), far.request(t, "acme/train:v1"))
+	if f := wantFault(t, err, fault.Invalid, "layer_device"); !strings.Contains(f.Message, `"dev/null"`) {
+		t.Errorf("sentence = %q", f.Sentence())
+	}
+
+	store := openStore(t, pull.Config{AllowDevices: true})
+	node := filepath.Join(mustMount(t, store, mustPull(t, store, far.request(t, "acme/train:v1")), "k"), "dev/null")
+	var stat unix.Stat_t
+	if err := unix.Stat(node, &stat); err != nil || stat.Mode != unix.S_IFCHR|0o666 || stat.Rdev != unix.Mkdev(1, 3) {
+		t.Errorf("mode %o, device %d, %v", stat.Mode, stat.Rdev, err)
+	}
+	if _, err := os.Open(node); !errors.Is(err, unix.EACCES) {
+		t.Errorf("opening it: %v", err)
+	}
+
+	mark := tarEntry{tar.Header{Typeflag: tar.TypeChar, Name: "gone", Mode: 0o666}, ""}
+	far.push(t, "acme/mark:v1", imageOf(t, layer(t, file("gone", "1")), layer(t, mark)))
+	_, err = store.Pull(t.Context(), far.request(t, "acme/mark:v1"))
+	wantFault(t, err, fault.Unavailable, "layer_corrupt")
 }
 
 func TestOwnersAndModesAreTheLayers(t *testing.T) {
