@@ -143,7 +143,7 @@ func (f *farSide) push(t testing.TB, path string, what remote.Taggable) {
 	}
 	switch pushed := what.(type) {
 	case v1.Image:
-		err = remote.Write(ref, pushed)
+		err = remote.Write(ref, pushed, remote.WithNondistributable)
 	case v1.ImageIndex:
 		err = remote.WriteIndex(ref, pushed)
 	}

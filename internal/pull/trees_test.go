@@ -1,0 +1,251 @@
+package pull_test
+
+import (
+	"archive/tar"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/types"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"fairlead.dev/fairlead/internal/fault"
+	"fairlead.dev/fairlead/internal/pull"
+)
+
+// both are containerd and Fairlead, who are to make the same of an image.
+type both struct {
+	far    *farSide
+	store  *pull.Store
+	theirs *daemon
+}
+
+func newBoth(t testing.TB) both {
+	t.Helper()
+	return both{newFarSide(t), openStore(t, pull.Config{}), newDaemon(t)}
+}
+
+// ours is the tree that Fairlead mounts of an image.
+func (b both) ours(t testing.TB, img v1.Image) (tree, error) {
+	t.Helper()
+	b.far.push(t, "acme/tree:v1", img)
+	pulled, err := b.store.Pull(t.Context(), b.far.request(t, "acme/tree:v1"))
+	if err != nil {
+		return nil, err
+	}
+	return treeOf(t, b.store, pulled), nil
+}
+
+// treeOf is an image's tree as it is mounted.
+func treeOf(t testing.TB, store *pull.Store, img pull.Image) tree {
+	t.Helper()
+	const key = "compared"
+	read := wholeTree(t, mustMount(t, store, img, key))
+	if err := store.Unmount(t.Context(), key); err != nil {
+		t.Fatal(err)
+	}
+	return read
+}
+
+// wantSame checks that an image becomes the same tree with both.
+func (b both) wantSame(t testing.TB, img v1.Image) {
+	t.Helper()
+	theirs, err := b.theirs.unpack(t, img)
+	if err != nil {
+		t.Fatalf("containerd does not unpack it: %v", err)
+	}
+	ours, err := b.ours(t, img)
+	if err != nil {
+		t.Fatalf("Fairlead does not unpack it: %v", err)
+	}
+	wantSameTree(t, theirs, ours)
+}
+
+func TestAnImageBecomesTheTreeThatContainerdMakesOfIt(t *testing.T) {
+	b := newBoth(t)
+	for _, s := range slices.Concat(fileStories(t), layerStories(t), formStories(t)) {
+		t.Run(s.outcome, func(t *testing.T) { b.wantSame(t, imageOf(t, s.layers...)) })
+	}
+}
+
+// Where it matters whether a layer is unpacked upon those below or for itself,
+// containerd's two ways come to different trees, or one refuses the layer.
+// Fairlead goes the first way, as containerd does on every machine with overlays.
+// A story is moved from here when Fairlead leaves that way on purpose.
+func unequalStories(t testing.TB) []story {
+	t.Helper()
+	bottom := layer(t, dir("d").mode(0o750), file("d/a", "1"), dir("d/e").mode(0o700), file("d/e/f", "1"), file("g", "1"), symlink("l", "d"))
+	return []story{
+		{"a whiteout of a directory and the directory again leave what was in it", []testLayer{bottom, layer(t, whiteout(".wh.d"), dir("d"), file("d/new", "2"))}},
+		{"a file in a directory's place and the directory again leave what was in it", []testLayer{bottom, layer(t, file("d", "2"), dir("d"), file("d/new", "2"))}},
+		{"a file behind a link of a layer below is in a directory instead of the link", []testLayer{bottom, layer(t, file("l/new", "2"))}},
+		{"a whiteout behind a link of a layer below removes nothing there", []testLayer{bottom, layer(t, whiteout("l/.wh.a"))}},
+		{"a file below a file of a layer below is in a directory instead of the file", []testLayer{bottom, layer(t, file("g/new", "2"))}},
+		{"a directory that is opaque in a file's place is a directory", []testLayer{bottom, layer(t, whiteout("g/"+opaque))}},
+		{"an opaque root directory hides nothing", []testLayer{bottom, layer(t, whiteout(opaque), file("new", "2"))}},
+		{"an opaque directory without an entry has the mode that it has below", []testLayer{bottom, layer(t, whiteout("d/"+opaque)), layer(t, whiteout("d/e/"+opaque), file("d/e/h", "3"))}},
+		{"a directory with an entry has no extended attributes from below", []testLayer{
+			layer(t, dir("d").xattr("user.a", "1")), layer(t, dir("d").xattr("user.b", "2")),
+		}},
+		{"a device that looks like a whiteout is one", []testLayer{bottom, layer(t, special(tar.TypeChar, "g", 0, 0))}},
+	}
+}
+
+func TestWhereContainerdsTwoWaysPartFairleadGoesTheOneOfOverlays(t *testing.T) {
+	b, merging := newBoth(t), newMergingDaemon(t)
+	for _, s := range unequalStories(t) {
+		t.Run(s.outcome, func(t *testing.T) {
+			img := imageOf(t, s.layers...)
+			b.wantSame(t, img)
+			other, err := merging.unpack(t, img)
+			if err != nil {
+				return
+			}
+			theirs, err := b.theirs.unpack(t, img)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if names, _, _ := differences(theirs, other.tree); len(names) == 0 {
+				t.Error("containerd's two ways come to the same, so that this story is one of all others")
+			}
+		})
+	}
+}
+
+// refusedStories are of a layer that containerd refuses, upon a bottom one.
+func refusedStories(t testing.TB) []story {
+	t.Helper()
+	bottom := layer(t, dir("d"), file("d/a", "1"), file("g", "1"))
+	var stories []story
+	for outcome, entries := range map[string][]tarEntry{
+		"a hard link to a file of a layer below":       {hardlink("h", "g")},
+		"a hard link to a file that comes later":       {hardlink("h", "new"), file("new", "2")},
+		"a hard link to itself":                        {file("new", "2"), hardlink("new", "new")},
+		"a hard link to a directory":                   {dir("new"), hardlink("h", "new")},
+		"a file and then a whiteout of it":             {file("g", "2"), whiteout(".wh.g")},
+		"a directory and then a whiteout of it":        {dir("d"), whiteout(".wh.d")},
+		"a whiteout of a directory and then a file in": {whiteout(".wh.d"), file("d/new", "2")},
+		"a whiteout twice":                             {whiteout(".wh.g"), whiteout(".wh.g")},
+		"a whiteout of the directory itself":           {whiteout("d/.wh..")},
+		"a whiteout of the directory above":            {whiteout("d/.wh...")},
+		"a whiteout of nothing":                        {whiteout("d/.wh.")},
+		"a file in a file":                             {file("new", "2"), file("new/in", "2")},
+		"an entry of a type that nobody knows":         {special('7', "new", 0, 0)},
+		"a device of a number that is none":            {special(tar.TypeChar, "new", 1<<40, 1).with(func(h *tar.Header) { h.Format = tar.FormatGNU })},
+		"extended attributes that the kernel refuses":  {file("new", "2").xattr("security.capability", "none")},
+		"a name that is too long for a file":           {file(strings.Repeat("n", 256), "2")},
+		"an entry cut off":                             {file("new", noise(4096))},
+	} {
+		l := layer(t, entries...)
+		if outcome == "an entry cut off" {
+			l = compressedBy(t, types.OCILayer, archiveOf(t, entries...)[:1024])
+		}
+		stories = append(stories, story{outcome, []testLayer{bottom, l}})
+	}
+	return stories
+}
+
+func TestALayerThatContainerdRefusesIsRefusedWithASentence(t *testing.T) {
+	b := newBoth(t)
+	for _, s := range refusedStories(t) {
+		t.Run(s.outcome, func(t *testing.T) {
+			img := imageOf(t, s.layers...)
+			if _, err := b.theirs.unpack(t, img); err == nil {
+				t.Error("containerd unpacks it")
+			}
+			_, err := b.ours(t, img)
+			wantFault(t, err, fault.Unavailable, "layer_corrupt")
+		})
+	}
+}
+
+func TestALayerThatIsKeptOutsideTheRegistryIsRefusedWithASentence(t *testing.T) {
+	far, store := newFarSide(t), openStore(t, pull.Config{})
+	for i, mediaType := range []types.MediaType{types.DockerForeignLayer, types.OCIRestrictedLayer, types.OCIUncompressedRestrictedLayer} {
+		path := fmt.Sprint("acme/foreign:v", i)
+		foreign := compressedBy(t, types.OCILayer, archiveOf(t, file("f", "1")))
+		foreign.mediaType = mediaType
+		far.push(t, path, imageOf(t, foreign))
+		_, err := store.Pull(t.Context(), far.request(t, path))
+		f := wantFault(t, err, fault.Invalid, "layer_foreign")
+		if !strings.Contains(f.Sentence(), "kept outside the registry") {
+			t.Errorf("the sentence is %q", f.Sentence())
+		}
+	}
+}
+
+// A layer may be unpacked once and be used in many images, so it must not depend
+// on what happened to be below it the first time.
+func TestALayerIsRightUponWhateverIsBelowItInWhateverOrderImagesCome(t *testing.T) {
+	layers := []testLayer{
+		layer(t, dir("d").mode(0o750).at(inTheYear(2001)).xattr("user.of", "first"), file("d/a", "1"), dir("d/e").mode(0o700), file("d/e/f", "1"), file("g", "1"), file("s", "1")),
+		layer(t, file("d/c", "2"), file("d/e/g", "2"), whiteout("d/.wh.a"), whiteout(".wh.g"), file("n/m/o", "2")), // names no directory
+		layer(t, dir("d").mode(0o1777).with(func(h *tar.Header) { h.Uid = 5 }), whiteout("d/"+opaque), file("d/h", "3"), dir("n").mode(0o711), file("g", "3")),
+		layer(t, file("d/e", "4"), symlink("s", "d"), dir("n/m").mode(0o511).at(inTheYear(2004)), whiteout("n/.wh.x"), whiteout("d/.wh.c")),
+	}
+	var images []v1.Image
+	for i := range layers {
+		for j := range layers {
+			for k := range layers {
+				if i != j && j != k && i != k {
+					images = append(images, imageOf(t, layers[i], layers[j], layers[k]))
+				}
+			}
+			images = append(images, imageOf(t, layers[i], layers[j]))
+		}
+		images = append(images, imageOf(t, layers[i]))
+	}
+	b := newBoth(t)
+	pulled := make([]pull.Image, len(images))
+	var pulls sync.WaitGroup
+	for i, img := range images {
+		path := fmt.Sprint("acme/tree:v", i)
+		b.far.push(t, path, img)
+		pulls.Go(func() {
+			var err error
+			if pulled[i], err = b.store.Pull(t.Context(), b.far.request(t, path)); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	if pulls.Wait(); t.Failed() {
+		return
+	}
+	for i, img := range images {
+		theirs, err := b.theirs.unpack(t, img)
+		if err != nil {
+			t.Fatal(err)
+		}
+		wantSameTree(t, theirs, treeOf(t, b.store, pulled[i]))
+	}
+}
+
+func TestOfAnIndexOnlyTheLayersForThisPlatformAreUnpacked(t *testing.T) {
+	b := newBoth(t)
+	shared := layer(t, file("shared", "1"))
+	here, elsewhere := imageFor(t, "amd64", shared, layer(t, file("of", "amd64"))), imageFor(t, "arm64", shared, layer(t, file("of", "arm64")))
+	attestation := imageFor(t, "unknown", layer(t, file("attestation", "{}")))
+	index := mutate.AppendManifests(mutate.IndexMediaType(empty.Index, types.OCIImageIndex),
+		mutate.IndexAddendum{Add: elsewhere, Descriptor: v1.Descriptor{Platform: &v1.Platform{OS: "linux", Architecture: "arm64"}}},
+		mutate.IndexAddendum{Add: attestation, Descriptor: v1.Descriptor{Platform: &v1.Platform{OS: "unknown", Architecture: "unknown"}}},
+		mutate.IndexAddendum{Add: here, Descriptor: v1.Descriptor{Platform: &v1.Platform{OS: "linux", Architecture: "amd64"}}},
+		mutate.IndexAddendum{Add: attestation, Descriptor: v1.Descriptor{
+			Platform:    &v1.Platform{OS: "unknown", Architecture: "unknown"},
+			Annotations: map[string]string{"vnd.docker.reference.type": "attestation-manifest"},
+		}},
+	)
+	b.far.push(t, "acme/tree:index", index)
+	for architecture, img := range map[string]v1.Image{"amd64": here, "arm64": elsewhere} {
+		theirs, err := b.theirs.unpack(t, img)
+		if err != nil {
+			t.Fatal(err)
+		}
+		store := openStore(t, pull.Config{Platform: ocispec.Platform{OS: "linux", Architecture: architecture}})
+		wantSameTree(t, theirs, treeOf(t, store, mustPull(t, store, b.far.request(t, "acme/tree:index"))))
+	}
+}
