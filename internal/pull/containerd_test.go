@@ -44,9 +44,9 @@ type reference struct {
 
 // newDaemon unpacks as containerd does where it may mount overlays: into the
 // directory of a layer alone, with whiteouts as overlays have them.
-func newDaemon(t testing.TB) *daemon {
+func newDaemon(t testing.TB, root string) *daemon {
 	t.Helper()
-	d := &daemon{root: t.TempDir()}
+	d := &daemon{root: root}
 	var err error
 	if d.content, err = local.NewStore(filepath.Join(d.root, "content")); err != nil {
 		t.Fatal(err)
@@ -66,9 +66,9 @@ func newDaemon(t testing.TB) *daemon {
 
 // newMergingDaemon unpacks as containerd does with any other snapshotter: upon
 // the merged tree of the layers below, from which whiteouts remove files.
-func newMergingDaemon(t testing.TB) *daemon {
+func newMergingDaemon(t testing.TB, root string) *daemon {
 	t.Helper()
-	d := newDaemon(t)
+	d := newDaemon(t, root)
 	d.applier = merging{d.content}
 	return d
 }

@@ -145,6 +145,7 @@ func layerStories(t testing.TB) []story {
 		{"directories that are named after what is in them", []testLayer{
 			bottom, layer(t, file("d/c", "2"), dir("d").mode(0o711).at(inTheYear(2002)), file("n/m/o", "1"), dir("n/m").mode(0o700).at(inTheYear(2002))),
 		}},
+		{"directories without entries that become files", []testLayer{bottom, layer(t, file("n/m/o", "2"), file("n", "2"), file("d/e/x/y", "2"), file("d/e", "2"))}},
 		{"whiteouts of files, directories and links", []testLayer{
 			bottom, layer(t, whiteout("d/.wh.a"), whiteout(".wh.g"), whiteout("d/.wh.e"), whiteout(".wh.l")),
 		}},

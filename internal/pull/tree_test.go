@@ -174,13 +174,17 @@ func withoutMoments(theirs, ours tree, from, to time.Time) {
 		if err != nil || !strings.HasPrefix(n.Mode, "directory") || modified.Before(from) || modified.After(to) {
 			continue
 		}
-		for _, t := range []tree{theirs, ours} {
-			if n, there := t[name]; there && strings.HasPrefix(n.Mode, "directory") {
-				n.Modified = whenever
-				t[name] = n
-			}
+		theirs.loseTime(name)
+		if strings.HasPrefix(ours[name].Mode, "directory") {
+			ours.loseTime(name)
 		}
 	}
+}
+
+func (t tree) loseTime(name string) {
+	n := t[name]
+	n.Modified = whenever
+	t[name] = n
 }
 
 // withoutStacking takes away the extended attributes that say how overlays are

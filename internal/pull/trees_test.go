@@ -2,10 +2,12 @@ package pull_test
 
 import (
 	"archive/tar"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -27,7 +29,7 @@ type both struct {
 
 func newBoth(t testing.TB) both {
 	t.Helper()
-	return both{newFarSide(t), openStore(t, pull.Config{}), newDaemon(t)}
+	return both{newFarSide(t), openStore(t, pull.Config{}), newDaemon(t, t.TempDir())}
 }
 
 // ours is the tree that Fairlead mounts of an image.
@@ -97,7 +99,7 @@ func unequalStories(t testing.TB) []story {
 }
 
 func TestWhereContainerdsTwoWaysPartFairleadGoesTheOneOfOverlays(t *testing.T) {
-	b, merging := newBoth(t), newMergingDaemon(t)
+	b, merging := newBoth(t), newMergingDaemon(t, t.TempDir())
 	for _, s := range unequalStories(t) {
 		t.Run(s.outcome, func(t *testing.T) {
 			img := imageOf(t, s.layers...)
@@ -134,6 +136,7 @@ func refusedStories(t testing.TB) []story {
 		"a whiteout of the directory itself":           {whiteout("d/.wh..")},
 		"a whiteout of the directory above":            {whiteout("d/.wh...")},
 		"a whiteout of nothing":                        {whiteout("d/.wh.")},
+		"a file behind a link that leads to itself":    {symlink("new", "new"), file("new/in", "2")},
 		"a file in a file":                             {file("new", "2"), file("new/in", "2")},
 		"an entry of a type that nobody knows":         {special('7', "new", 0, 0)},
 		"a device of a number that is none":            {special(tar.TypeChar, "new", 1<<40, 1).with(func(h *tar.Header) { h.Format = tar.FormatGNU })},
@@ -161,6 +164,50 @@ func TestALayerThatContainerdRefusesIsRefusedWithASentence(t *testing.T) {
 			_, err := b.ours(t, img)
 			wantFault(t, err, fault.Unavailable, "layer_corrupt")
 		})
+	}
+}
+
+// containerd looks below for what a layer does not say of a directory, and gives up
+// if it meets a file there. Fairlead takes the file for replaced, as both do with a
+// directory that has an entry, and with one right in the file's place.
+func TestADirectoryInAFileOfALayerBelowTakesItsPlaceThoughContainerdRefusesIt(t *testing.T) {
+	b := newBoth(t)
+	bottom := layer(t, file("g", "1"), file("h", "1"))
+	without, with := layer(t, dir("g"), file("g/new/in", "2"), file("h/new/in", "2")), layer(t, dir("g"), dir("g/new"), file("g/new/in", "2"), dir("h"), dir("h/new"), file("h/new/in", "2"))
+	if _, err := b.theirs.unpack(t, imageOf(t, bottom, without)); !errors.Is(err, syscall.ENOTDIR) {
+		t.Errorf("containerd unpacks it, or says %v", err)
+	}
+	theirs, err := b.theirs.unpack(t, imageOf(t, bottom, with))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ours, err := b.ours(t, imageOf(t, bottom, without))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"g/new", "h", "h/new"} { // which have no time without an entry
+		theirs.tree.loseTime(name)
+		ours.loseTime(name)
+	}
+	wantSameTree(t, theirs, ours)
+}
+
+// A directory with setgid passes its group on to those made in it. containerd has
+// that of a layer below at hand when it makes one that has no entry; to Fairlead,
+// what a layer makes does not depend on what is below.
+func TestADirectoryWithoutAnEntryIsOfRootsGroupThoughTheOneBelowPassesItsGroupOn(t *testing.T) {
+	b := newBoth(t)
+	img := imageOf(t, layer(t, dir("d").mode(0o2775).with(func(h *tar.Header) { h.Gid = 7 })), layer(t, file("d/new/in", "1")))
+	theirs, err := b.theirs.unpack(t, img)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ours, err := b.ours(t, img)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if theirs, ours := theirs.tree["d/new"].Owner, ours["d/new"].Owner; theirs != "0:7" || ours != "0:0" {
+		t.Errorf("it belongs to %s with containerd and to %s with Fairlead", theirs, ours)
 	}
 }
 
