@@ -76,7 +76,7 @@ $(LINT):
 fuzz: $(DEMO_SHELL) ## Run each fuzz target for a short time (FUZZTIME=20s)
 	@grep -rEo '^func Fuzz\w+' --include='*_test.go' bench cmd internal | sort | while IFS=: read -r file func; do \
 		echo "$$file: $${func#func }"; \
-		go test -run '^$$' -fuzz "^$${func#func }$$" -fuzztime $(FUZZTIME) "./$${file%/*}"; \
+		go test -run '^$$' -fuzz "^$${func#func }$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x "./$${file%/*}"; \
 	done
 
 .PHONY: bench
