@@ -13,6 +13,7 @@ import (
 	"syscall"
 
 	"github.com/containerd/containerd/v2/core/mount"
+	continuity "github.com/containerd/continuity/fs"
 	"github.com/containerd/continuity/sysx"
 	"github.com/containerd/errdefs"
 	"golang.org/x/sys/unix"
@@ -125,15 +126,14 @@ type appearance struct {
 // it, or hides what is below.
 func look(layers []unpackedLayer, implied []map[string]bool, name string) (found appearance, err error) {
 	for i, layer := range layers {
-		has, hides, err := lookIn(layer.dir, name)
+		at, hides, err := lookIn(layer.dir, name)
 		if err != nil {
 			return found, err
 		}
-		at := filepath.Join(layer.dir, name)
-		if has && found.topmost == "" {
+		if at != "" && found.topmost == "" {
 			found.topmost = at
 		}
-		if has && !implied[i][name] {
+		if at != "" && !implied[i][name] {
 			found.named = at
 			return found, nil
 		}
@@ -144,26 +144,46 @@ func look(layers []unpackedLayer, implied []map[string]bool, name string) (found
 	return found, nil
 }
 
-// lookIn reports whether a layer has a directory, and whether what layers below
-// have of that name is not to be seen.
-func lookIn(dir, name string) (has, hides bool, err error) {
-	at := dir
+// lookIn is where a layer has a directory, or "", and whether what layers below have
+// of that name is not to be seen. A directory in the place of a link looks like what
+// the link led to.
+func lookIn(dir, name string) (at string, hides bool, err error) {
+	at = dir
 	for component := range strings.SplitSeq(name, "/") {
 		if at != dir && !hides {
 			if hides, err = isOpaque(at); err != nil {
-				return false, false, err
+				return "", false, err
 			}
 		}
 		at = filepath.Join(at, component)
 		info, err := os.Lstat(at)
-		if errors.Is(err, fs.ErrNotExist) {
-			return false, hides, nil
-		}
-		if err != nil || !info.IsDir() { // removed, or replaced
-			return false, true, err
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			return "", hides, nil
+		case err != nil:
+			return "", false, err
+		case info.Mode()&fs.ModeSymlink != 0:
+			return throughLink(dir, name)
+		case !info.IsDir(): // removed, or replaced
+			return "", true, nil
 		}
 	}
-	return true, hides, nil
+	return at, hides, nil
+}
+
+// throughLink is what a path with links leads to in the same layer.
+func throughLink(dir, name string) (at string, hides bool, err error) {
+	if at, err = continuity.RootPath(dir, name); err != nil {
+		return "", true, nil //nolint:nilerr // round in circles
+	}
+	info, err := os.Lstat(at)
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", false, nil
+	}
+	if err != nil || !info.IsDir() {
+		return "", true, err
+	}
+	return at, true, nil
 }
 
 // isOpaque reports whether nothing below is seen in a directory.

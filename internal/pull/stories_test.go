@@ -163,7 +163,7 @@ func layerStories(t testing.TB) []story {
 		{"opaque directories, first and last in a layer", []testLayer{
 			bottom, layer(t, dir("d"), whiteout("d/"+opaque), file("d/c", "2")), layer(t, file("d/x", "3"), dir("d/e"), file("d/e/n", "3"), whiteout("d/"+opaque)),
 		}},
-		{"an opaque directory without an entry of its own", []testLayer{bottom, layer(t, whiteout("d/"+opaque)), layer(t, file("d/e/h", "3"))}},
+		{"an opaque directory without an entry of its own", []testLayer{bottom, layer(t, whiteout("d/e/"+opaque), file("d/e/h", "3"))}},
 		{"an opaque directory with another inside", []testLayer{bottom, layer(t, dir("d"), whiteout("d/"+opaque), dir("d/e"), whiteout("d/e/"+opaque), file("d/e/h", "2"))}},
 		{"files, directories and links in each other's place", []testLayer{
 			layer(t, file("f-d", "1"), dir("d-f"), file("d-f/in", "1"), symlink("l-d", "d-f"), symlink("l-f", "f-d"), dir("d-l"), file("d-l/in", "1"), file("f-l", "1")),

@@ -29,7 +29,7 @@ type both struct {
 
 func newBoth(t testing.TB) both {
 	t.Helper()
-	return both{newFarSide(t), openStore(t, pull.Config{}), newDaemon(t, t.TempDir())}
+	return both{newFarSide(t), openStore(t, pull.Config{AllowDevices: true}), newDaemon(t, t.TempDir())}
 }
 
 // ours is the tree that Fairlead mounts of an image.
@@ -75,46 +75,62 @@ func TestAnImageBecomesTheTreeThatContainerdMakesOfIt(t *testing.T) {
 	}
 }
 
+// parted is a story that containerd's two ways tell differently.
+type parted struct {
+	story
+	merged bool // Fairlead goes the way that unpacks a layer upon those below
+}
+
 // Where it matters whether a layer is unpacked upon those below or for itself,
 // containerd's two ways come to different trees, or one refuses the layer.
-// Fairlead goes the first way, as containerd does on every machine with overlays.
-// A story is moved from here when Fairlead leaves that way on purpose.
-func unequalStories(t testing.TB) []story {
+// Fairlead goes the second way, as containerd does on every machine with overlays,
+// unless the specification is clear that what is below is not to be seen.
+// https://github.com/opencontainers/image-spec/blob/v1.1.1/layer.md#whiteouts
+func partedStories(t testing.TB) []parted {
 	t.Helper()
 	bottom := layer(t, dir("d").mode(0o750), file("d/a", "1"), dir("d/e").mode(0o700), file("d/e/f", "1"), file("g", "1"), symlink("l", "d"))
-	return []story{
-		{"a whiteout of a directory and the directory again leave what was in it", []testLayer{bottom, layer(t, whiteout(".wh.d"), dir("d"), file("d/new", "2"))}},
-		{"a file in a directory's place and the directory again leave what was in it", []testLayer{bottom, layer(t, file("d", "2"), dir("d"), file("d/new", "2"))}},
-		{"a file behind a link of a layer below is in a directory instead of the link", []testLayer{bottom, layer(t, file("l/new", "2"))}},
-		{"a whiteout behind a link of a layer below removes nothing there", []testLayer{bottom, layer(t, whiteout("l/.wh.a"))}},
-		{"a file below a file of a layer below is in a directory instead of the file", []testLayer{bottom, layer(t, file("g/new", "2"))}},
-		{"a directory that is opaque in a file's place is a directory", []testLayer{bottom, layer(t, whiteout("g/"+opaque))}},
-		{"an opaque root directory hides nothing", []testLayer{bottom, layer(t, whiteout(opaque), file("new", "2"))}},
-		{"an opaque directory without an entry has the mode that it has below", []testLayer{bottom, layer(t, whiteout("d/"+opaque)), layer(t, whiteout("d/e/"+opaque), file("d/e/h", "3"))}},
-		{"a directory with an entry has no extended attributes from below", []testLayer{
-			layer(t, dir("d").xattr("user.a", "1")), layer(t, dir("d").xattr("user.b", "2")),
-		}},
-		{"a device that looks like a whiteout is one", []testLayer{bottom, layer(t, special(tar.TypeChar, "g", 0, 0))}},
+	told := func(outcome string, layers ...testLayer) parted { return parted{story{outcome, layers}, false} }
+	specified := func(outcome string, layers ...testLayer) parted { return parted{story{outcome, layers}, true} }
+	return []parted{
+		specified("a whiteout of a directory and the directory again leave nothing of what was in it", bottom, layer(t, whiteout(".wh.d"), dir("d"), file("d/new", "2"))),
+		specified("an opaque root directory hides everything", bottom, layer(t, whiteout(opaque), file("new", "2"))),
+		specified("what is made in an opaque directory looks like nothing below", bottom, layer(t, whiteout("d/"+opaque)), layer(t, file("d/e/h", "3"))),
+		told("a file in a directory's place and the directory again leave what was in it", bottom, layer(t, file("d", "2"), dir("d"), file("d/new", "2"))),
+		told("a file behind a link of a layer below is in a directory instead of the link", bottom, layer(t, file("l/new", "2"))),
+		told("a whiteout behind a link of a layer below removes nothing there", bottom, layer(t, whiteout("l/.wh.a"))),
+		told("a file below a file of a layer below is in a directory instead of the file", bottom, layer(t, file("g/new", "2"))),
+		told("a directory that is opaque in a file's place is a directory", bottom, layer(t, whiteout("g/"+opaque))),
+		told("a directory with an entry has no extended attributes from below",
+			layer(t, dir("d").xattr("user.a", "1")), layer(t, dir("d").xattr("user.b", "2"))),
 	}
 }
 
-func TestWhereContainerdsTwoWaysPartFairleadGoesTheOneOfOverlays(t *testing.T) {
+func TestWhereContainerdsTwoWaysPartFairleadGoesTheOneThatIsNamed(t *testing.T) {
 	b, merging := newBoth(t), newMergingDaemon(t, t.TempDir())
-	for _, s := range unequalStories(t) {
+	for _, s := range partedStories(t) {
 		t.Run(s.outcome, func(t *testing.T) {
 			img := imageOf(t, s.layers...)
-			b.wantSame(t, img)
-			other, err := merging.unpack(t, img)
-			if err != nil {
-				return
-			}
 			theirs, err := b.theirs.unpack(t, img)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if names, _, _ := differences(theirs, other.tree); len(names) == 0 {
+			merged, err := merging.unpack(t, img)
+			if err != nil && !s.merged {
+				merged = reference{} // it refuses the layer
+			} else if err != nil {
+				t.Fatal(err)
+			}
+			if names, _, _ := differences(theirs, merged.tree); len(names) == 0 {
 				t.Error("containerd's two ways come to the same, so that this story is one of all others")
 			}
+			ours, err := b.ours(t, img)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if s.merged {
+				theirs = merged
+			}
+			wantSameTree(t, theirs, ours)
 		})
 	}
 }
@@ -125,24 +141,20 @@ func refusedStories(t testing.TB) []story {
 	bottom := layer(t, dir("d"), file("d/a", "1"), file("g", "1"))
 	var stories []story
 	for outcome, entries := range map[string][]tarEntry{
-		"a hard link to a file of a layer below":       {hardlink("h", "g")},
-		"a hard link to a file that comes later":       {hardlink("h", "new"), file("new", "2")},
-		"a hard link to itself":                        {file("new", "2"), hardlink("new", "new")},
-		"a hard link to a directory":                   {dir("new"), hardlink("h", "new")},
-		"a file and then a whiteout of it":             {file("g", "2"), whiteout(".wh.g")},
-		"a directory and then a whiteout of it":        {dir("d"), whiteout(".wh.d")},
-		"a whiteout of a directory and then a file in": {whiteout(".wh.d"), file("d/new", "2")},
-		"a whiteout twice":                             {whiteout(".wh.g"), whiteout(".wh.g")},
-		"a whiteout of the directory itself":           {whiteout("d/.wh..")},
-		"a whiteout of the directory above":            {whiteout("d/.wh...")},
-		"a whiteout of nothing":                        {whiteout("d/.wh.")},
-		"a file behind a link that leads to itself":    {symlink("new", "new"), file("new/in", "2")},
-		"a file in a file":                             {file("new", "2"), file("new/in", "2")},
-		"an entry of a type that nobody knows":         {special('7', "new", 0, 0)},
-		"a device of a number that is none":            {special(tar.TypeChar, "new", 1<<40, 1).with(func(h *tar.Header) { h.Format = tar.FormatGNU })},
-		"extended attributes that the kernel refuses":  {file("new", "2").xattr("security.capability", "none")},
-		"a name that is too long for a file":           {file(strings.Repeat("n", 256), "2")},
-		"an entry cut off":                             {file("new", noise(4096))},
+		"a hard link to a file of a layer below":      {hardlink("h", "g")},
+		"a hard link to a file that comes later":      {hardlink("h", "new"), file("new", "2")},
+		"a hard link to itself":                       {file("new", "2"), hardlink("new", "new")},
+		"a hard link to a directory":                  {dir("new"), hardlink("h", "new")},
+		"a whiteout of the directory itself":          {whiteout("d/.wh..")},
+		"a whiteout of the directory above":           {whiteout("d/.wh...")},
+		"a whiteout of nothing":                       {whiteout("d/.wh.")},
+		"a file behind a link that leads to itself":   {symlink("new", "new"), file("new/in", "2")},
+		"a file in a file":                            {file("new", "2"), file("new/in", "2")},
+		"an entry of a type that nobody knows":        {special('7', "new", 0, 0)},
+		"a device of a number that is none":           {special(tar.TypeChar, "new", 1<<40, 1).with(func(h *tar.Header) { h.Format = tar.FormatGNU })},
+		"extended attributes that the kernel refuses": {file("new", "2").xattr("security.capability", "none")},
+		"a name that is too long for a file":          {file(strings.Repeat("n", 256), "2")},
+		"an entry cut off":                            {file("new", noise(4096))},
 	} {
 		l := layer(t, entries...)
 		if outcome == "an entry cut off" {
@@ -163,6 +175,39 @@ func TestALayerThatContainerdRefusesIsRefusedWithASentence(t *testing.T) {
 			}
 			_, err := b.ours(t, img)
 			wantFault(t, err, fault.Unavailable, "layer_corrupt")
+		})
+	}
+}
+
+// What the specification lets stay, whatever comes after it in the same layer:
+// whiteouts hide what is below, and nothing else. containerd refuses such a layer.
+func TestAWhiteoutNeverTakesWhatTheSameLayerHas(t *testing.T) {
+	b := newBoth(t)
+	bottom := layer(t, dir("d"), file("d/a", "1"), file("g", "1"))
+	for outcome, test := range map[string]struct{ odd, plain []tarEntry }{
+		"a file and then a whiteout of it":             {[]tarEntry{file("g", "2"), whiteout(".wh.g")}, []tarEntry{file("g", "2")}},
+		"a directory and then a whiteout of it":        {[]tarEntry{dir("d"), file("d/n", "2"), whiteout(".wh.d")}, []tarEntry{dir("d"), whiteout("d/" + opaque), file("d/n", "2")}},
+		"a whiteout of a directory and then a file in": {[]tarEntry{whiteout(".wh.d"), file("d/new/f", "2")}, []tarEntry{dir("d"), whiteout("d/" + opaque), file("d/new/f", "2")}},
+		"a whiteout twice":                             {[]tarEntry{whiteout(".wh.g"), whiteout(".wh.g")}, []tarEntry{whiteout(".wh.g")}},
+	} {
+		t.Run(outcome, func(t *testing.T) {
+			odd := imageOf(t, bottom, layer(t, test.odd...))
+			if _, err := b.theirs.unpack(t, odd); err == nil {
+				t.Error("containerd unpacks it")
+			}
+			theirs, err := b.theirs.unpack(t, imageOf(t, bottom, layer(t, test.plain...)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			ours, err := b.ours(t, odd)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, name := range []string{"d", "d/new"} { // which may have no entry in one of them
+				theirs.tree.loseTime(name)
+				ours.loseTime(name)
+			}
+			wantSameTree(t, theirs, ours)
 		})
 	}
 }
@@ -232,7 +277,7 @@ func TestALayerIsRightUponWhateverIsBelowItInWhateverOrderImagesCome(t *testing.
 	layers := []testLayer{
 		layer(t, dir("d").mode(0o750).at(inTheYear(2001)).xattr("user.of", "first"), file("d/a", "1"), dir("d/e").mode(0o700), file("d/e/f", "1"), file("g", "1"), file("s", "1")),
 		layer(t, file("d/c", "2"), file("d/e/g", "2"), whiteout("d/.wh.a"), whiteout(".wh.g"), file("n/m/o", "2")), // names no directory
-		layer(t, dir("d").mode(0o1777).with(func(h *tar.Header) { h.Uid = 5 }), whiteout("d/"+opaque), file("d/h", "3"), dir("n").mode(0o711), file("g", "3")),
+		layer(t, dir("d").mode(0o1777).with(func(h *tar.Header) { h.Uid = 5 }), whiteout("d/"+opaque), file("d/h", "3"), dir("d/e").mode(0o711), dir("n").mode(0o711), file("g", "3")),
 		layer(t, file("d/e", "4"), symlink("s", "d"), dir("n/m").mode(0o511).at(inTheYear(2004)), whiteout("n/.wh.x"), whiteout("d/.wh.c")),
 	}
 	var images []v1.Image

@@ -109,6 +109,7 @@ type unpacker struct {
 	options     Options
 	hides       bool
 	hidesAll    bool
+	marks       []string              // names of whiteouts that were made
 	directories map[string]attributes // to be given at the end, by path
 	buffer      []byte
 }
@@ -262,6 +263,11 @@ func (u *unpacker) node(at place, header *tar.Header) error {
 // finish gives directories what they are to have, now that nothing is made in them
 // any more.
 func (u *unpacker) finish() error {
+	if u.hidesAll {
+		if err := u.clear(); err != nil {
+			return err
+		}
+	}
 	for name, given := range u.directories {
 		if err := given.give(filepath.Join(u.tree.dir, name)); err != nil {
 			return fmt.Errorf("%.200q: %w", name, err)

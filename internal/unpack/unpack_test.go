@@ -247,11 +247,19 @@ func TestOnlyWhatIsBelowIsHidden(t *testing.T) {
 		t.Errorf("%+v, want the implied %q", result, want)
 	}
 
+	alone, _ := mustLayer(t, append(entries, file(".wh..wh..opq", ""))...) // nothing is below it
+	wantNoWhiteout(t, alone)
+
 	bottom, result, err := layer(t, unpack.Options{Bottom: true}, append(entries, file(".wh..wh..opq", ""))...)
 	if err != nil || !result.Hides || !result.HidesAll {
 		t.Errorf("at the bottom: %+v, %v", result, err)
 	}
-	_ = filepath.WalkDir(bottom, func(path string, entry fs.DirEntry, err error) error {
+	wantNoWhiteout(t, bottom)
+}
+
+func wantNoWhiteout(t *testing.T, dir string) {
+	t.Helper()
+	_ = filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.Type()&fs.ModeCharDevice != 0 {
 			t.Errorf("%s: %v, %v", path, entry.Type(), err)
 		}

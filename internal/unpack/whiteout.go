@@ -4,6 +4,8 @@ import (
 	"archive/tar"
 	"errors"
 	"fmt"
+	"io/fs"
+	"path"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -37,6 +39,7 @@ func (u *unpacker) hide(at place, hidden string) error {
 	at.base = hidden
 	err := unix.Mknodat(at.directory, hidden, unix.S_IFCHR, 0)
 	if !errors.Is(err, unix.EEXIST) {
+		u.marks = append(u.marks, at.name())
 		return err
 	}
 	// The layer has something of that name, which hides what is below by itself
@@ -50,6 +53,26 @@ func (u *unpacker) hide(at place, hidden string) error {
 	}
 	delete(u.tree.implied, at.name()) // it is none of those below
 	return unix.Fsetxattr(fd, opaqueAttribute, []byte("y"), 0)
+}
+
+// clear removes the whiteouts of a layer that hides everything: overlayfs shows those
+// that have nothing below.
+func (u *unpacker) clear() error {
+	for _, name := range u.marks {
+		parent, base := path.Split(name)
+		at, err := u.tree.place(strings.TrimSuffix(parent, "/"), base)
+		if err != nil {
+			return err
+		}
+		is, err := isWhiteout(at.directory, at.base)
+		if err == nil && is {
+			err = unix.Unlinkat(at.directory, at.base, 0)
+		}
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
 }
 
 // isWhiteout reports whether a name in a directory is one.
