@@ -32,6 +32,7 @@ type job struct {
 	Dir  string // fresh and empty
 
 	Host, Image    string
+	Changed        string // the image whose topmost layer is another
 	CA             string // a file
 	Certificates   string // the directory of that file
 	User, Password string
@@ -53,6 +54,10 @@ type result struct {
 	Far     float64 // seconds of processor time of the registry and the wire meanwhile
 	Others  float64 // seconds of processor time of everything else on the machine, the kernel's own threads included
 	Said    string  `json:",omitempty"` // by the one who pulled
+
+	// Fairlead's alone: seconds until a root filesystem is mounted of the image
+	// that is there, and of the one whose topmost layer is not.
+	Again, Changed float64 `json:",omitempty"`
 }
 
 func (r result) String() string {

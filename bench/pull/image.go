@@ -15,6 +15,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -28,7 +29,15 @@ import (
 // as the shell in it is the same.
 type model struct {
 	Layers []modelLayer
+	Top    modelLayer // 10 MB that take the place of the topmost layer in the changed image
 	dir    string
+}
+
+// changed is the image with its topmost layer changed, as a team's next build.
+func (m *model) changed() *model {
+	layers := slices.Clone(m.Layers)
+	layers[len(layers)-1] = m.Top
+	return &model{Layers: layers, dir: m.dir}
 }
 
 // modelLayer is a gzip archive in the model's directory.
@@ -70,7 +79,7 @@ func (m *model) files() (n int) {
 }
 
 // modelVersion changes with what the generator makes.
-const modelVersion = 1
+const modelVersion = 2
 
 // plans say what share of the image each layer is, from the bottom up, what
 // share of it is in small files, and how many large ones hold the rest.
@@ -86,7 +95,11 @@ var plans = []struct {
 	{0.06, 0.40, 4}, // tools
 	{0.04, 0.90, 2}, // more small files
 	{0.02, 0.10, 1}, // the team's own
+	{0.00, 0.20, 1}, // the same in the changed image
 }
+
+// topSize is the compressed size of that last one.
+const topSize = 10_000_000
 
 // removedLater is a file of the first layer that the last one takes away.
 const removedLater = "usr/share/removed-later"
@@ -106,18 +119,23 @@ func openModel(ctx context.Context, dir string, size uint64, log io.Writer) (*mo
 	if err != nil {
 		return nil, err
 	}
-	m.Layers = make([]modelLayer, len(plans))
+	layers := make([]modelLayer, len(plans))
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(cores())
-	for _, i := range []int{2, 3, 1, 4, 5, 0, 6, 7} { // the largest first
+	for _, i := range []int{2, 3, 1, 4, 5, 0, 6, 7, 8} { // the largest first
 		group.Go(func() (err error) {
-			m.Layers[i], err = writeLayer(ctx, m.dir, i, int64(float64(size)*ratio*plans[i].share), shell)
+			bytes := int64(float64(size) * ratio * plans[i].share)
+			if i == len(plans)-1 {
+				bytes = topSize * ratio
+			}
+			layers[i], err = writeLayer(ctx, m.dir, i, bytes, shell)
 			return err
 		})
 	}
 	if err := group.Wait(); err != nil {
 		return nil, err
 	}
+	m.Layers, m.Top = layers[:len(layers)-1], layers[len(layers)-1]
 	text, err := json.MarshalIndent(m, "", "  ")
 	if err != nil {
 		return nil, err
@@ -166,7 +184,7 @@ func (w *layerWriter) fill(ctx context.Context, index int, bytes int64, shell []
 		w.file("bin/sh", 0o755, int64(len(shell)), func(p []byte) { copy(p, shell) })
 		w.directory("usr/share")
 		w.text(removedLater, 1000)
-	case len(plans) - 1:
+	case len(plans) - 2, len(plans) - 1:
 		w.text("usr/share/.wh."+filepath.Base(removedLater), 0)
 	}
 	plan := plans[index]

@@ -229,7 +229,7 @@ func (b *bench) measureLimits(ctx context.Context, link string) error {
 func (b *bench) job(name string) job {
 	return job{
 		Name: name, Dir: filepath.Join(b.work(), "run"),
-		Host: b.far.host, Image: b.far.image(), CA: b.far.caFile, Certificates: filepath.Dir(b.far.caFile),
+		Host: b.far.host, Image: b.far.image(), Changed: b.far.changedImage(), CA: b.far.caFile, Certificates: filepath.Dir(b.far.caFile),
 		User: user, Password: password,
 		Layers: b.image.Layers, ImageDir: b.image.dir, Bytes: b.image.unpacked(),
 		Absent: removedLater,

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
+	"slices"
 
 	"fairlead.dev/fairlead/internal/grant/granttest"
 	"fairlead.dev/fairlead/internal/oci"
@@ -20,6 +21,7 @@ import (
 const (
 	repository = "ml/train"
 	tag        = "v1"
+	changedTag = "v2"
 	user       = "robot"
 	password   = "a-good-password"
 	builder    = "builder" // who pushes
@@ -33,6 +35,8 @@ type farSide struct {
 	host     string
 	caFile   string // in a directory of its own
 }
+
+func (f *farSide) changedImage() string { return f.host + "/" + repository + ":" + changedTag }
 
 func (f *farSide) image() string { return f.host + "/" + repository + ":" + tag }
 
@@ -155,7 +159,7 @@ func (f *farSide) push(ctx context.Context, m *model) error {
 	if err != nil {
 		return err
 	}
-	for _, l := range m.Layers {
+	for _, l := range append(slices.Clone(m.Layers), m.Top) {
 		file, err := os.Open(filepath.Join(m.dir, l.File))
 		if err != nil {
 			return err
@@ -165,6 +169,11 @@ func (f *farSide) push(ctx context.Context, m *model) error {
 			return err
 		}
 	}
+	return errors.Join(to.name(ctx, m, tag, authorization), to.name(ctx, m.changed(), changedTag, authorization))
+}
+
+// name gives an image whose layers are there a tag.
+func (f *far) name(ctx context.Context, m *model, tag string, authorization oci.Authorization) error {
 	config, err := m.config(runtime.GOARCH)
 	if err != nil {
 		return err
@@ -173,15 +182,15 @@ func (f *farSide) push(ctx context.Context, m *model) error {
 	if _, err := t.Write(config); err != nil {
 		return err
 	}
-	if err := to.upload(ctx, bytes.NewReader(config), t.digest(), authorization); err != nil {
+	if err := f.upload(ctx, bytes.NewReader(config), t.digest(), authorization); err != nil {
 		return err
 	}
 	manifest, err := m.manifest(config)
 	if err != nil {
 		return err
 	}
-	url := to.route.URL("/v2/" + repository + "/manifests/" + tag).String()
-	_, err = to.send(ctx, http.MethodPut, url, manifest, manifestType, authorization, http.StatusCreated)
+	url := f.route.URL("/v2/" + repository + "/manifests/" + tag).String()
+	_, err = f.send(ctx, http.MethodPut, url, manifest, manifestType, authorization, http.StatusCreated)
 	return err
 }
 
