@@ -29,6 +29,8 @@ type Route struct {
 	transport *Transport
 	api       string // canonical host of the registry's API
 	entered   bool
+
+	sideBySide bool // no two requests share a connection
 }
 
 // For is the way to a registry that an admin entered, in a credential or a
@@ -43,6 +45,15 @@ func (t *Transport) For(registry string) *Route {
 // no private or loopback address is reached without a host rule.
 func (t *Transport) ForStranger(registry string) *Route {
 	return &Route{transport: t, api: apiHost(registry)}
+}
+
+// SideBySide is the same way for requests that are to go on at the same time:
+// each has a connection of its own, where HTTP/2 would have them share one and its
+// windows. Otherwise the rules are the same.
+func (r *Route) SideBySide() *Route {
+	other := *r
+	other.sideBySide = true
+	return &other
 }
 
 // Host is the host of the registry's API, with a port where it is not the
@@ -99,6 +110,9 @@ func (r *Route) guard(request *http.Request) (*http.Request, *http.Transport, er
 		guarded.Header.Set("User-Agent", r.transport.config.UserAgent)
 	}
 	pool, err := r.pool(guarded)
+	if err == nil && r.sideBySide {
+		pool = r.transport.sideBySide[pool]
+	}
 	return guarded, pool, err
 }
 

@@ -4,9 +4,15 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
+	"slices"
+	"sync"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sync/errgroup"
 
 	"fairlead.dev/fairlead/internal/diagnosis"
 	"fairlead.dev/fairlead/internal/fault"
@@ -134,4 +140,54 @@ func Example() {
 	challenges, err := client.Ping(context.Background(), oci.Anonymous)
 	fmt.Println(challenges[0].Realm, err)
 	// Output: https://auth.example.com/token <nil>
+}
+
+func TestRequestsSideBySideShareNoConnection(t *testing.T) {
+	const requests = 3
+	var together sync.WaitGroup
+	var mu sync.Mutex
+	connections := make(map[string]string)
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		connections[r.RemoteAddr] = r.Proto
+		mu.Unlock()
+		together.Done()
+		together.Wait()
+	}))
+	server.EnableHTTP2 = true
+	server.StartTLS()
+	t.Cleanup(server.Close)
+	transport := newTransport(t, oci.Config{Hosts: []oci.HostRule{{Host: registryHost, Address: addressOf(server), CA: caOf(server)}}})
+	for _, c := range []struct {
+		route    *oci.Route
+		requests int
+		protocol string
+	}{
+		{transport.For(registryHost), 1, "HTTP/2.0"},
+		{transport.For(registryHost).SideBySide(), requests, "HTTP/1.1"},
+	} {
+		clear(connections)
+		together.Add(c.requests)
+		var group errgroup.Group
+		for range c.requests {
+			group.Go(func() error {
+				request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, c.route.URL("/v2/").String(), http.NoBody)
+				if err != nil {
+					return err
+				}
+				response, err := c.route.RoundTrip(request)
+				if err != nil {
+					return err
+				}
+				return response.Body.Close()
+			})
+		}
+		if err := group.Wait(); err != nil {
+			t.Fatal(err)
+		}
+		got := slices.Collect(maps.Values(connections))
+		if diff := cmp.Diff(slices.Repeat([]string{c.protocol}, c.requests), got); diff != "" {
+			t.Errorf("protocols of the connections (-want +got):\n%s", diff)
+		}
+	}
 }

@@ -36,6 +36,9 @@ type Transport struct {
 	local   *http.Transport // hosts that are private by their very name, entered by an admin
 	proxied *http.Transport // the proxy dials in our place
 
+	// For each of these pools, one in which no two requests share a connection.
+	sideBySide map[*http.Transport]*http.Transport
+
 	realmHosts map[string][]string
 }
 
@@ -109,6 +112,7 @@ func NewTransport(config Config) (*Transport, error) {
 		config:     config,
 		rules:      make(map[string]HostRule),
 		ruled:      make(map[string]*http.Transport),
+		sideBySide: make(map[*http.Transport]*http.Transport),
 		realmHosts: make(map[string][]string),
 	}
 	t.public = t.pool(roots, nil, t.dialer(publicOnly).DialContext)
@@ -147,12 +151,10 @@ func (t *Transport) Dial(ctx context.Context, network, address string, local boo
 
 // CloseIdleConnections closes every connection that no request is using.
 func (t *Transport) CloseIdleConnections() {
-	for _, pool := range t.ruled {
+	for pool, alone := range t.sideBySide {
 		pool.CloseIdleConnections()
+		alone.CloseIdleConnections()
 	}
-	t.public.CloseIdleConnections()
-	t.local.CloseIdleConnections()
-	t.proxied.CloseIdleConnections()
 }
 
 func (c Config) withDefaults() Config {
@@ -246,7 +248,16 @@ func (t *Transport) dialer(control controlFunc) *net.Dialer {
 	}
 }
 
+// pool makes one pool of connections, and the one that goes with it side by side.
 func (t *Transport) pool(roots *x509.CertPool, proxy func(*http.Request) (*url.URL, error), dial dialFunc) *http.Transport {
+	pool, alone := t.connections(roots, proxy, dial), t.connections(roots, proxy, dial)
+	alone.ForceAttemptHTTP2, alone.Protocols = false, new(http.Protocols)
+	alone.Protocols.SetHTTP1(true)
+	t.sideBySide[pool] = alone
+	return pool
+}
+
+func (t *Transport) connections(roots *x509.CertPool, proxy func(*http.Request) (*url.URL, error), dial dialFunc) *http.Transport {
 	return &http.Transport{
 		Proxy:                  proxy,
 		DialContext:            dial,
