@@ -68,7 +68,7 @@ type inflated struct {
 
 // beside has a decoder work beside who reads from it.
 func (p *puller) beside(decoder io.ReadCloser) inflated {
-	i := inflated{newPipe(p.store.config.Now), make(chan struct{})}
+	i := inflated{newPipe(), make(chan struct{})}
 	go func() {
 		defer close(i.done)
 		defer decoder.Close()

@@ -57,6 +57,7 @@ type farSide struct {
 	host      string
 	app       *handlers.App
 	back      *httptest.Server // to push to
+	rules     []oci.HostRule
 	transport *oci.Transport
 
 	mu        sync.Mutex
@@ -84,16 +85,8 @@ func newFarSideOf(t testing.TB, host string) *farSide {
 	front := httptest.NewUnstartedServer(http.HandlerFunc(f.serve))
 	front.Config.ErrorLog = log.New(io.Discard, "", 0) // connections are cut on purpose
 	front.StartTLS()
-	transport, err := oci.NewTransport(oci.Config{Hosts: []oci.HostRule{{
-		Host: host, Address: front.Listener.Addr().String(),
-		CA: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: front.Certificate().Raw}),
-	}}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	f.transport = transport
+	f.reach(t, host, front)
 	t.Cleanup(func() {
-		transport.CloseIdleConnections()
 		front.Close()
 		f.back.Close()
 		http.DefaultTransport.(*http.Transport).CloseIdleConnections()
@@ -102,6 +95,22 @@ func newFarSideOf(t testing.TB, host string) *farSide {
 		}
 	})
 	return f
+}
+
+// reach has a server be reached by that name, which must be good for httptest's
+// certificate.
+func (f *farSide) reach(t testing.TB, host string, server *httptest.Server) {
+	t.Helper()
+	f.rules = append(f.rules, oci.HostRule{
+		Host: host, Address: server.Listener.Addr().String(),
+		CA: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}),
+	})
+	transport, err := oci.NewTransport(oci.Config{Hosts: f.rules})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(transport.CloseIdleConnections)
+	f.transport = transport
 }
 
 func (f *farSide) serve(w http.ResponseWriter, r *http.Request) {

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"io"
 	"sync"
-	"time"
 )
 
 // pipeBytes is how far one may be ahead of the other: enough that neither waits for
@@ -14,8 +13,6 @@ const pipeBytes = 2 << 20
 // pipe carries a layer from one goroutine that works on it to the next, through a
 // buffer of fixed size. One goroutine writes and one reads.
 type pipe struct {
-	now func() time.Time
-
 	// idle is called by the reader when it has nothing to read, and busy when it
 	// has again. Neither is called under the lock.
 	idle, busy func()
@@ -32,11 +29,10 @@ type pipe struct {
 	filled  int
 	written error // why no more is written; io.EOF at the end
 	read    error // why no more is read
-	blocked time.Duration
 }
 
-func newPipe(now func() time.Time) *pipe {
-	p := &pipe{now: now, idle: func() {}, busy: func() {}, buffer: make([]byte, pipeBytes)}
+func newPipe() *pipe {
+	p := &pipe{idle: func() {}, busy: func() {}, buffer: make([]byte, pipeBytes)}
 	p.changed = sync.NewCond(&p.mu)
 	return p
 }
@@ -46,12 +42,8 @@ func (p *pipe) Write(b []byte) (int, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for n := 0; n < len(b); {
-		if p.filled == len(p.buffer) && p.read == nil {
-			begin := p.now()
-			for p.filled == len(p.buffer) && p.read == nil {
-				p.changed.Wait()
-			}
-			p.blocked += p.now().Sub(begin)
+		for p.filled == len(p.buffer) && p.read == nil {
+			p.changed.Wait()
 		}
 		if p.read != nil {
 			if p.drains {
@@ -124,11 +116,4 @@ func (p *pipe) take(b []byte, wait bool) (n int, ready bool, err error) {
 	p.filled -= n
 	p.changed.Broadcast()
 	return n, true, nil
-}
-
-// waited is how long the writer had to wait for room.
-func (p *pipe) waited() time.Duration {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.blocked
 }

@@ -6,15 +6,12 @@ import (
 	"errors"
 	"io"
 	"testing"
-	"time"
 )
-
-func newTestPipe() *pipe { return newPipe(time.Now) }
 
 func TestAPipeCarriesMoreThanItsBufferInOrder(t *testing.T) {
 	sent := make([]byte, 3*pipeBytes+17)
 	_, _ = rand.Read(sent) // it never fails
-	p := newTestPipe()
+	p := newPipe()
 	go func() {
 		for rest := sent; len(rest) > 0; {
 			n := min(len(rest), 100_003)
@@ -33,7 +30,7 @@ func TestAPipeCarriesMoreThanItsBufferInOrder(t *testing.T) {
 }
 
 func TestWhatIsInAPipeIsReadBeforeItsError(t *testing.T) {
-	p, broken := newTestPipe(), errors.New("broken")
+	p, broken := newPipe(), errors.New("broken")
 	_, _ = p.Write([]byte("first"))
 	p.finish(broken)
 	got, err := io.ReadAll(p)
@@ -44,7 +41,7 @@ func TestWhatIsInAPipeIsReadBeforeItsError(t *testing.T) {
 
 func TestAWriterDoesNotWaitForAReaderThatHasGone(t *testing.T) {
 	for _, drains := range []bool{false, true} {
-		p := newTestPipe()
+		p := newPipe()
 		p.drains = drains
 		begun, done := make(chan struct{}), make(chan error)
 		go func() {

@@ -1,6 +1,7 @@
 package pull
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,8 +9,8 @@ import (
 	"net"
 	"net/http"
 	"strconv"
-	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -28,12 +29,14 @@ type registry struct {
 	route     *oci.Route
 	client    *oci.Client
 	http      *http.Client
+	parts     *http.Client  // for requests that go on side by side
 	wait      time.Duration // before the first retry
 	authorize AuthorizeFunc
 
 	timeline *timeline
 
-	renewing sync.Mutex
+	renewing  sync.Mutex
+	undivided atomic.Bool // it was seen to send no parts of blobs
 }
 
 func newRegistry(request Request, config Config, timeline *timeline) *registry {
@@ -42,6 +45,7 @@ func newRegistry(request Request, config Config, timeline *timeline) *registry {
 		route:     request.Route,
 		client:    oci.NewClient(request.Route),
 		http:      &http.Client{Transport: request.Route},
+		parts:     &http.Client{Transport: request.Route.SideBySide()},
 		wait:      config.RetryWait,
 		authorize: request.Authorize,
 		timeline:  timeline,
@@ -72,7 +76,7 @@ func (r *registry) manifest(ctx context.Context, d ocispec.Descriptor) (found oc
 // small fetches a blob that fits into memory and checks it.
 func (r *registry) small(ctx context.Context, d ocispec.Descriptor) (body []byte, err error) {
 	err = r.try(ctx, func(authorization oci.Authorization) error {
-		stream, err := r.open(ctx, d, 0, authorization)
+		stream, err := r.open(ctx, d, 0, 0, authorization)
 		if err != nil {
 			return err
 		}
@@ -157,6 +161,7 @@ func (r *registry) authorization(ctx context.Context, refused bool) (oci.Authori
 type stream struct {
 	io.Reader
 	start int64 // where in the blob the first byte is
+	whole bool  // all of the blob comes, whatever was asked for
 	close func()
 }
 
@@ -164,49 +169,70 @@ type stream struct {
 // manifest does.
 var errBlobLength = errors.New("the registry's length of the blob is not the manifest's")
 
-// open asks for a blob from offset on. A registry that cannot do that answers
-// with the whole.
-func (r *registry) open(ctx context.Context, d ocispec.Descriptor, offset int64, authorization oci.Authorization) (stream, error) {
+// errUndivided is a registry that sends no part of a blob.
+var errUndivided = errors.New("the registry sends no part of the blob")
+
+// open asks for a blob from offset on, up to its end or, if end is not 0, up to
+// that. A registry that cannot do that answers with the whole, or for a part that
+// has an end with an errUndivided.
+func (r *registry) open(ctx context.Context, d ocispec.Descriptor, offset, end int64, authorization oci.Authorization) (stream, error) {
 	path := "/v2/" + r.ref.Repository() + "/blobs/" + d.Digest.String()
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, r.route.URL(path).String(), http.NoBody)
 	if err != nil {
 		return stream{}, fmt.Errorf("making a request for %s: %w", path, err)
 	}
 	request.Header.Set("Accept-Encoding", "identity")
-	if offset > 0 {
-		request.Header.Set("Range", "bytes="+strconv.FormatInt(offset, 10)+"-")
+	client := r.http
+	switch {
+	case end > 0:
+		request.Header.Set("Range", fmt.Sprintf("bytes=%d-%d", offset, end-1))
+		client = r.parts
+	case offset > 0:
+		request.Header.Set("Range", fmt.Sprintf("bytes=%d-", offset))
 	}
 	authorization.Apply(request)
-	response, err := r.http.Do(request)
+	response, err := client.Do(request)
 	if err != nil {
 		return stream{}, oci.RedactError(err)
 	}
-	start, err := r.startOf(response, offset)
-	if err == nil && response.ContentLength >= 0 && start+response.ContentLength != d.Size {
-		err = fmt.Errorf("%w: %d and %d", errBlobLength, start+response.ContentLength, d.Size)
-	}
+	opened, err := r.streamOf(response, d.Size, offset, cmp.Or(end, d.Size))
 	if err != nil {
 		_ = response.Body.Close()
+		if end > 0 && isRangeRefused(err) {
+			err = fmt.Errorf("%w: %w", errUndivided, err)
+		}
 		return stream{}, err
 	}
-	return stream{Reader: response.Body, start: start, close: func() { _ = response.Body.Close() }}, nil
+	return opened, nil
 }
 
-// startOf is where in the blob an answer's body begins.
-func (r *registry) startOf(response *http.Response, offset int64) (int64, error) {
+// streamOf is what an answer brings of a blob of that size, of which the part up to
+// end was asked for.
+func (r *registry) streamOf(response *http.Response, size, offset, end int64) (stream, error) {
+	from := stream{Reader: response.Body, close: func() { _ = response.Body.Close() }}
 	switch response.StatusCode {
 	case http.StatusOK:
-		return 0, nil
-	case http.StatusPartialContent:
-		said, _ := strings.CutPrefix(response.Header.Get("Content-Range"), "bytes ")
-		first, _, _ := strings.Cut(said, "-")
-		if start, err := strconv.ParseInt(first, 10, 64); err == nil && start == offset {
-			return start, nil
+		from.whole, end = true, size
+	case http.StatusPartialContent: // https://www.rfc-editor.org/rfc/rfc9110#name-content-range
+		from.start = offset
+		said := response.Header.Get("Content-Range")
+		part := fmt.Sprintf("bytes %d-%d/", offset, end-1)
+		if said != part+"*" && said != part+strconv.FormatInt(size, 10) {
+			return stream{}, fmt.Errorf("%w: another part than the one asked for", errBlobLength)
 		}
-		return 0, fmt.Errorf("%w: another part than the one asked for", errBlobLength)
 	default:
-		return 0, oci.ReadError(response, r.ref.Repository())
+		return stream{}, oci.ReadError(response, r.ref.Repository())
 	}
+	if n := response.ContentLength; n >= 0 && from.start+n != end {
+		return stream{}, fmt.Errorf("%w: %d and %d", errBlobLength, from.start+n, end)
+	}
+	return from, nil
+}
+
+// isRangeRefused reports whether an answer refuses to send a part of a blob.
+func isRangeRefused(err error) bool {
+	answer, ok := errors.AsType[*oci.Error](err)
+	return ok && (answer.Status == http.StatusRequestedRangeNotSatisfiable || answer.Status == http.StatusNotImplemented)
 }
 
 // explain makes a fault of an error met on the way to the registry.

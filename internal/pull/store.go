@@ -78,6 +78,16 @@ type Config struct {
 	// amd64 several times as fast as what is built in, which is used if "".
 	Igzip string
 
+	// PartSize is how many bytes of a large layer one request brings: of a layer
+	// that is larger than four times that, several parts are fetched at once, if
+	// the registry sends parts; 8 MiB if 0.
+	PartSize int64
+
+	// Ahead is how many bytes of parts may be in memory before their turn, over
+	// all pulls of the store; 32 MiB if 0. With less than PartSize each layer is
+	// fetched in one.
+	Ahead int64
+
 	// RetryWait is the pause before a dropped connection is tried again,
 	// doubled with each try; half a second if 0.
 	RetryWait time.Duration
@@ -109,6 +119,12 @@ func (c Config) withDefaults() Config {
 	c.Platform = platforms.Normalize(c.Platform)
 	if c.Parallel == 0 {
 		c.Parallel = 4
+	}
+	if c.PartSize == 0 {
+		c.PartSize = 8 << 20
+	}
+	if c.Ahead == 0 {
+		c.Ahead = 32 << 20
 	}
 	if c.RetryWait == 0 {
 		c.RetryWait = 500 * time.Millisecond
@@ -144,6 +160,7 @@ type Store struct {
 	leases    leases.Manager
 	records   images.Store
 
+	memory  *memory   // for layers that arrive in parts
 	busy    keyedLock // images, layers and chains that a pull is working on
 	mounted mounts
 	keeper  *keeper
@@ -176,7 +193,7 @@ func Open(config Config) (_ *Store, err error) {
 	if err := prepareRoot(config.Root); err != nil {
 		return nil, err
 	}
-	s := &Store{config: config, disk: disk{root: config.Root, floor: config.FloorFree}}
+	s := &Store{config: config, disk: disk{root: config.Root, floor: config.FloorFree}, memory: newMemory(config.PartSize, config.Ahead)}
 	s.logrus = quietLogrus(config.Logger)
 	defer func() {
 		if err != nil {

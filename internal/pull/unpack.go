@@ -144,7 +144,7 @@ func (p *puller) reading(ctx context.Context, index int, use func(stream io.Read
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	busy := p.unpackingTime(index)
-	carried := newPipe(p.store.config.Now)
+	carried := newPipe()
 	carried.idle, carried.busy, carried.drains = busy.stop, busy.start, true
 	fetched := make(chan error, 1)
 	go func() {
