@@ -32,11 +32,7 @@ func (p *puller) plain(ctx context.Context, arriving *pipe) (io.ReadCloser, erro
 		return p.gunzip(ctx, layer)
 	case bytes.HasPrefix(magic, []byte{0x28, 0xb5, 0x2f, 0xfd}), // RFC 8878
 		len(magic) == longest && magic[0]&0xf0 == 0x50 && bytes.HasPrefix(magic[1:], []byte{0x2a, 0x4d, 0x18}):
-		reader, err := zstd.NewReader(layer, zstd.WithDecoderMaxWindow(maxWindow))
-		if err != nil {
-			return nil, fmt.Errorf("reading zstd: %w", err)
-		}
-		return p.beside(reader.IOReadCloser()), nil
+		return p.beside(ctx, layer, p.openZstd), nil
 	default:
 		return io.NopCloser(layer), nil
 	}
@@ -44,7 +40,7 @@ func (p *puller) plain(ctx context.Context, arriving *pipe) (io.ReadCloser, erro
 
 func (p *puller) gunzip(ctx context.Context, layer io.Reader) (io.ReadCloser, error) {
 	if path := p.store.config.Igzip; path != "" {
-		process, err := startIgzip(ctx, path, layer)
+		process, err := startIgzip(ctx, path, layer, p.store.limits.unpacking)
 		if err == nil {
 			return process, nil
 		}
@@ -53,11 +49,27 @@ func (p *puller) gunzip(ctx context.Context, layer io.Reader) (io.ReadCloser, er
 		}
 		p.store.config.Logger.Warn("layers are unpacked more slowly, without igzip", "error", err)
 	}
+	return p.beside(ctx, layer, openGzip), nil
+}
+
+func openGzip(layer io.Reader) (io.ReadCloser, error) {
 	reader, err := gzip.NewReader(layer)
 	if err != nil {
 		return nil, fmt.Errorf("reading gzip: %w", err)
 	}
-	return p.beside(reader), nil
+	return reader, nil
+}
+
+func (p *puller) openZstd(layer io.Reader) (io.ReadCloser, error) {
+	options := []zstd.DOption{zstd.WithDecoderMaxWindow(maxWindow)}
+	if p.store.limits.unpacking.isLimited() { // the reader's goroutine does all of the work
+		options = append(options, zstd.WithDecoderConcurrency(1))
+	}
+	reader, err := zstd.NewReader(layer, options...)
+	if err != nil {
+		return nil, fmt.Errorf("reading zstd: %w", err)
+	}
+	return reader.IOReadCloser(), nil
 }
 
 // inflated is what a decoder gives that works in a goroutine of its own.
@@ -66,14 +78,20 @@ type inflated struct {
 	done chan struct{}
 }
 
-// beside has a decoder work beside who reads from it.
-func (p *puller) beside(decoder io.ReadCloser) inflated {
+// beside has a decoder work on a layer beside who reads from it.
+func (p *puller) beside(ctx context.Context, layer io.Reader, open func(layer io.Reader) (io.ReadCloser, error)) inflated {
 	i := inflated{newPipe(), make(chan struct{})}
 	go func() {
 		defer close(i.done)
-		defer decoder.Close()
-		_, err := io.CopyBuffer(struct{ io.Writer }{i.pipe}, struct{ io.Reader }{decoder}, make([]byte, copyBuffer))
-		i.finish(err)
+		i.finish(p.store.limits.unpacking.work(ctx, layer, func(layer io.Reader) error {
+			decoder, err := open(layer)
+			if err != nil {
+				return err
+			}
+			defer decoder.Close()
+			_, err = io.CopyBuffer(struct{ io.Writer }{i.pipe}, struct{ io.Reader }{decoder}, make([]byte, copyBuffer))
+			return err
+		}))
 	}()
 	return i
 }

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"strings"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -29,12 +30,16 @@ type igzip struct {
 	said    bytes.Buffer
 	fed     chan struct{} // closed when no more of the layer is passed on
 	failed  error         // why not all of it was; set before
+
+	ctx     context.Context //nolint:containedctx // a Read has none
+	share   share
+	charged time.Duration // processor time that was paid for
 }
 
 // startIgzip has the program at path undo what layer is compressed by. An error
 // says that it could not be started; then nothing was read. The process ends with
-// ctx.
-func startIgzip(ctx context.Context, path string, layer io.Reader) (_ *igzip, err error) {
+// ctx. Its processor time is paid for at the reads.
+func startIgzip(ctx context.Context, path string, layer io.Reader, share share) (_ *igzip, err error) {
 	input, feed, err := processPipes()
 	if err != nil {
 		return nil, err
@@ -45,7 +50,7 @@ func startIgzip(ctx context.Context, path string, layer io.Reader) (_ *igzip, er
 		return nil, errors.Join(err, feed.Close())
 	}
 	defer func() { _ = result.Close() }() // the process has its own
-	z := &igzip{File: output, fed: make(chan struct{})}
+	z := &igzip{File: output, fed: make(chan struct{}), ctx: ctx, share: share}
 	z.command = exec.CommandContext(ctx, path, "--decompress", "--stdout") //nolint:gosec // the operator's own program
 	z.command.Env = []string{}
 	z.command.Dir = "/"
@@ -82,6 +87,9 @@ func processPipes() (reader, writer *os.File, err error) {
 // Read ends with io.EOF only where the process has found all to be right.
 func (z *igzip) Read(p []byte) (int, error) {
 	n, err := z.File.Read(p)
+	if err == nil && z.share.isLimited() {
+		err = z.pay(processTime(z.command.Process.Pid))
+	}
 	if !errors.Is(err, io.EOF) {
 		return n, err
 	}
@@ -92,12 +100,31 @@ func (z *igzip) Read(p []byte) (int, error) {
 	return n, io.EOF
 }
 
+// pay pays for the processor time that the process has used up to now.
+func (z *igzip) pay(used time.Duration) error {
+	spent := max(0, used-z.charged)
+	z.charged += spent
+	return z.share.nanoseconds.pay(z.ctx, int64(spent))
+}
+
+// processTime is the processor time of a process, in the kernel too. The clock of a
+// process is called as the kernel numbers it: clock_getcpuclockid(3).
+func processTime(pid int) time.Duration {
+	const scheduled = 2
+	var t unix.Timespec
+	_ = unix.ClockGettime(int32(^pid<<3|scheduled), &t) // 0 of one that has ended, which end pays for
+	return time.Duration(t.Nano())
+}
+
 // end waits for the process.
 func (z *igzip) end() error {
 	if z.command.ProcessState != nil {
 		return nil
 	}
 	err := z.command.Wait()
+	if z.share.isLimited() {
+		err = errors.Join(err, z.pay(z.command.ProcessState.UserTime()+z.command.ProcessState.SystemTime()))
+	}
 	if err == nil {
 		return nil
 	}

@@ -39,6 +39,11 @@ func (p *puller) fetch(ctx context.Context, index int, to *pipe) error {
 		times: &timeline{now: p.store.config.Now},
 	}
 	defer d.tellTimes()
+	leave, err := d.place(ctx, p.store.limits.downloads)
+	if err != nil {
+		return err
+	}
+	defer leave()
 	if err := d.complete(ctx); err != nil {
 		return err
 	}
@@ -49,10 +54,18 @@ func (p *puller) fetch(ctx context.Context, index int, to *pipe) error {
 	return nil
 }
 
+// place waits for a place.
+func (d *download) place(ctx context.Context, among places) (leave func(), err error) {
+	defer d.timeline.enter(waiting)()
+	defer d.times.enter(waiting)()
+	return among.take(ctx)
+}
+
 // complete passes on all of the layer: a large one in parts, if the registry
 // sends those.
 func (d *download) complete(ctx context.Context) error {
-	if d.store.memory.isLarge(d.layer.Size) && !d.registry.undivided.Load() {
+	alone := d.registry.undivided.Load() || d.store.config.Limits.Connections == 1
+	if d.store.memory.isLarge(d.layer.Size) && !alone {
 		return d.inParts(ctx)
 	}
 	return d.straight(0).complete(ctx)

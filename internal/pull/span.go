@@ -104,6 +104,11 @@ func (d *download) explain(err error) error {
 // attempt makes one request and copies what comes of it. A connection that
 // brings nothing for too long is an os.ErrDeadlineExceeded.
 func (s *span) attempt(ctx context.Context) error {
+	leave, err := s.place(ctx, s.store.limits.connections)
+	if err != nil {
+		return err
+	}
+	defer leave()
 	arriving := sync.OnceFunc(s.times.enter(waiting))
 	defer arriving()
 	watched, cancel := context.WithCancelCause(ctx)
@@ -115,7 +120,7 @@ func (s *span) attempt(ctx context.Context) error {
 	s.board.requested(s.index)
 	waited := s.timeline.enter(waiting)
 	var from stream
-	err := s.registry.authorized(watched, func(authorization oci.Authorization) (err error) {
+	err = s.registry.authorized(watched, func(authorization oci.Authorization) (err error) {
 		s.stalled.Reset(patience)
 		end := s.end
 		if !s.part {
@@ -127,7 +132,7 @@ func (s *span) attempt(ctx context.Context) error {
 	waited()
 	if err == nil {
 		defer from.close()
-		err = s.copy(from, arriving)
+		err = s.copy(ctx, from, arriving)
 	}
 	if err != nil && ctx.Err() == nil && errors.Is(context.Cause(watched), os.ErrDeadlineExceeded) {
 		return fmt.Errorf("%s brought nothing for %s: %w", s.layer.Digest, patience, os.ErrDeadlineExceeded)
@@ -137,7 +142,7 @@ func (s *span) attempt(ctx context.Context) error {
 
 // copy passes on what a stream brings, up to the end of the span. Arriving is
 // called at the first byte.
-func (s *span) copy(from stream, arriving func()) (err error) {
+func (s *span) copy(ctx context.Context, from stream, arriving func()) (err error) {
 	switch {
 	case from.whole && (s.offset > 0 || s.part):
 		if err := s.extend(); err != nil {
@@ -170,6 +175,9 @@ func (s *span) copy(from stream, arriving func()) (err error) {
 		s.arrive(int64(n - known))
 		s.pass(buffer[known:n])
 		s.offset += int64(n - known)
+		if failed := s.store.limits.bandwidth.pay(ctx, int64(n)); failed != nil {
+			return failed
+		}
 		s.stalled.Reset(s.store.config.StallTimeout)
 		if err != nil {
 			break

@@ -88,6 +88,9 @@ type Config struct {
 	// fetched in one.
 	Ahead int64
 
+	// Limits are over all pulls of the store.
+	Limits Limits
+
 	// RetryWait is the pause before a dropped connection is tried again,
 	// doubled with each try; half a second if 0.
 	RetryWait time.Duration
@@ -160,7 +163,8 @@ type Store struct {
 	leases    leases.Manager
 	records   images.Store
 
-	memory  *memory   // for layers that arrive in parts
+	memory  *memory // for layers that arrive in parts
+	limits  limits
 	busy    keyedLock // images, layers and chains that a pull is working on
 	mounted mounts
 	keeper  *keeper
@@ -190,10 +194,13 @@ const (
 // Reap, since containers may still run in them.
 func Open(config Config) (_ *Store, err error) {
 	config = config.withDefaults()
+	if err := config.Limits.Check(""); err != nil {
+		return nil, err
+	}
 	if err := prepareRoot(config.Root); err != nil {
 		return nil, err
 	}
-	s := &Store{config: config, disk: disk{root: config.Root, floor: config.FloorFree}, memory: newMemory(config.PartSize, config.Ahead)}
+	s := &Store{config: config, disk: disk{root: config.Root, floor: config.FloorFree}, memory: newMemory(config.PartSize, config.Ahead), limits: newLimits(config.Limits)}
 	s.logrus = quietLogrus(config.Logger)
 	defer func() {
 		if err != nil {

@@ -187,13 +187,18 @@ func (p *puller) unpack(ctx context.Context, index int, arriving *pipe, use func
 	want := p.documents.configuration.RootFS.DiffIDs[index]
 	digester := want.Algorithm().Digester()
 	bound := &bound{
-		ref: p.request.Image, most: p.store.config.MaxUnpacked, all: &p.files, archive: archive, devices: p.store.config.AllowDevices,
+		ref: p.request.Image, most: p.store.config.MaxUnpacked, all: &p.files, devices: p.store.config.AllowDevices,
 		room: func(need int64) error { return p.store.keeper.makeRoom(ctx, need) },
 	}
-	stream := io.TeeReader(bound, digester.Hash())
-	if err = use(stream, bound); err == nil {
-		_, err = io.Copy(io.Discard, stream)
-	}
+	err = p.store.limits.unpacking.work(ctx, archive, func(archive io.Reader) error {
+		bound.archive = archive
+		stream := io.TeeReader(bound, digester.Hash())
+		if err := use(stream, bound); err != nil {
+			return err
+		}
+		_, err := io.Copy(io.Discard, stream)
+		return err
+	})
 	if err != nil {
 		return p.unpackFailed(ctx, layer.Digest, err)
 	}
