@@ -17,6 +17,7 @@ import (
 
 	"fairlead.dev/fairlead/internal/fault"
 	"fairlead.dev/fairlead/internal/oci"
+	"fairlead.dev/fairlead/internal/pull"
 )
 
 // Config is how a server is run. Each field has a flag of its own; Settle gives
@@ -66,6 +67,7 @@ type WorkerConfig struct {
 
 	ImagesLimit Bytes // 0 is no limit but the disk's
 	ImagesFloor Bytes // 0 is pull's default
+	Pull        pull.Limits
 }
 
 // RegistryConfig is how registries are reached, as curl's --resolve and
@@ -106,6 +108,10 @@ func (c *WorkerConfig) flags(set *pflag.FlagSet) {
 	set.Var(&c.ImagesLimit, "images-limit", "what images that nothing uses may take of the disk; the least recently used go first (default no limit)")
 	set.Var(&c.ImagesFloor, "images-floor", "what a pull leaves free of the disk, removing images that nothing uses first (default 512MiB)")
 	set.DurationVar(&c.Drain, "drain", 0, "time that running executions may go on at shutdown before they go back to the queue")
+	set.Var((*bandwidth)(&c.Pull.Bandwidth), "pull-bandwidth", "bytes of images that may arrive in a second, such as 100MB/s or 500Mbit/s (default no limit)")
+	set.IntVar(&c.Pull.Downloads, "pull-downloads", 0, "layers that may arrive at the same time (default 4 for each image)")
+	set.IntVar(&c.Pull.Connections, "pull-connections", 0, "connections that may bring layers at the same time (default one for each layer, and 4 more for large ones)")
+	set.Float64Var(&c.Pull.CPU, "pull-cpu", 0, "processors that unpacking images may use: 0.5 is half a core (default all)")
 }
 
 func (r *RegistryConfig) flags(set *pflag.FlagSet) {
@@ -240,11 +246,15 @@ func (c Config) settled() (Config, error) {
 	if c.Worker.Slots == 0 {
 		c.Worker.Slots = runtime.NumCPU()
 	}
+	errs = append(errs, c.Worker.check())
 	if !slices.Contains([]string{"auto", "text", "json"}, c.LogFormat) {
 		errs = append(errs, fault.InvalidField("log-format", "choice", "%q is none of text, json and auto", c.LogFormat))
 	}
 	return c, fault.Join(errs...)
 }
+
+// check reports every setting of pulls that makes no sense.
+func (c WorkerConfig) check() error { return c.Pull.Check("pull-") }
 
 // OCI is how registries are reached, with the files read.
 func (r RegistryConfig) OCI() (oci.Config, error) {

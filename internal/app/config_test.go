@@ -135,3 +135,34 @@ func TestWaysToRegistriesAreReadAndEveryMistakeIsTold(t *testing.T) {
 		}
 	}
 }
+
+func TestABandwidthIsReadInBytesOrBits(t *testing.T) {
+	for text, want := range map[string]int64{
+		"100MB/s": 100e6, "100MB": 100e6, "64MiB/s": 64 << 20, "1.5 GB/s": 1.5e9, "250000": 250_000,
+		"500Mbit/s": 62.5e6, "1Gbit/s": 125e6, "1 Gbit": 125e6, "0": 0,
+	} {
+		config, err := settle(t, "pull-bandwidth: "+text+"\n")
+		if err != nil || config.Worker.Pull.Bandwidth != want {
+			t.Errorf("%q is %d (%v), want %d", text, config.Worker.Pull.Bandwidth, err, want)
+		}
+	}
+	for _, text := range []string{"fast", "-1MB/s", "100Mb/s", "1Gb", "12 parsecs", "100MB/h", "99999999999TB", "bit"} {
+		_, err := settle(t, "pull-bandwidth: "+text+"\n")
+		if !fault.Is(err, fault.Invalid) || !strings.Contains(err.Error(), "write it as 100MB/s") {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
+}
+
+func TestALimitOfPullsThatMakesNoSenseIsNamedByItsFlag(t *testing.T) {
+	config, err := settle(t, "pull-bandwidth: 12\npull-downloads: -1\npull-connections: -2\npull-cpu: 0.001\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = config.settled()
+	for _, flag := range []string{"pull-bandwidth: ", "pull-downloads: ", "pull-connections: ", "pull-cpu: "} {
+		if !fault.Is(err, fault.Invalid) || !strings.Contains(err.Error(), flag) {
+			t.Errorf("%s is not in %v", flag, err)
+		}
+	}
+}

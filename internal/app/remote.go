@@ -45,7 +45,7 @@ func openMachine(dir string, config WorkerConfig, logger *slog.Logger) (machine,
 	}
 	images, err := pull.Open(pull.Config{
 		Root: imagesDir(dir), MaxStored: int64(config.ImagesLimit), FloorFree: int64(config.ImagesFloor),
-		AllowDevices: config.AllowDeviceNodes, Igzip: igzip, Logger: logger,
+		AllowDevices: config.AllowDeviceNodes, Limits: config.Pull, Igzip: igzip, Logger: logger,
 	})
 	if err != nil {
 		return machine{}, err
@@ -74,6 +74,9 @@ func (c *RemoteConfig) Flags(set *pflag.FlagSet) {
 
 // RunWorker runs executions of the server until ctx ends.
 func RunWorker(ctx context.Context, config RemoteConfig, server, token, version string, logger *slog.Logger) error {
+	if err := config.Worker.check(); err != nil {
+		return err
+	}
 	dir, err := filepath.Abs(config.DataDir)
 	if err != nil {
 		return fault.InvalidField("data-dir", "directory", "%v", err)

@@ -110,7 +110,7 @@ func TestUnpackingWithAShareOfTheProcessorsMakesTheSame(t *testing.T) {
 			var looks atomic.Int64
 			store.OnThreadTime(func() { looks.Add(1) })
 			wantContent(t, store, mustPull(t, store, far.request(t, "acme/train:v1")), content)
-			if n := looks.Load(); n < 3<<20/(64<<10) {
+			if n := looks.Load(); n < 3<<20/(256<<10) {
 				t.Errorf("the time of a thread was looked at %d times", n)
 			}
 		})
