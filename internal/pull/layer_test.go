@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -145,6 +146,74 @@ func TestALayerThatUnpacksToSomethingElseIsRefused(t *testing.T) {
 			wantNoLayer(t, store, root)
 		})
 	}
+}
+
+func TestALayerIsAskedForAgainWhenTheRegistrySaidSo(t *testing.T) {
+	for outcome, config := range map[string]pull.Config{"in one": {}, "in parts": inParts} {
+		for _, status := range []int{http.StatusTooManyRequests, http.StatusServiceUnavailable} {
+			t.Run(fmt.Sprint(outcome, " ", status), func(t *testing.T) {
+				far := newFarSide(t)
+				l, content := large(t)
+				far.push(t, "acme/train:v1", imageOf(t, l))
+				var mu sync.Mutex
+				refused := make(map[string]time.Time)
+				far.inRange(l, func(w http.ResponseWriter, r *http.Request, first int) bool {
+					mu.Lock()
+					defer mu.Unlock()
+					asked := r.Header.Get("Range")
+					if since, again := refused[asked]; again && time.Since(since) < time.Second {
+						t.Errorf("asked again before its time for %q", asked)
+					} else if !again && first <= 3*part { // all of it, or the first and some ahead
+						refused[asked] = time.Now()
+						w.Header().Set("Retry-After", "1")
+						w.WriteHeader(status)
+						return true
+					}
+					return false
+				})
+				store := openStore(t, config)
+				img := mustPull(t, store, far.request(t, "acme/train:v1"))
+				if got := img.Report.Retries(); got != len(refused) {
+					t.Errorf("%d retries are told of, after %d refusals", got, len(refused))
+				}
+				wantContent(t, store, img, content)
+			})
+		}
+	}
+}
+
+func TestARegistryThatHasTooManyRequestsAndDoesNotSayForHowLongIsAskedAgain(t *testing.T) {
+	far := newFarSide(t)
+	l, content := large(t)
+	far.push(t, "acme/train:v1", imageOf(t, l))
+	var asked atomic.Int32
+	far.inRange(l, func(w http.ResponseWriter, _ *http.Request, _ int) bool {
+		if asked.Add(1)%3 > 0 {
+			return false
+		}
+		w.WriteHeader(http.StatusTooManyRequests)
+		return true
+	})
+	store := openStore(t, inParts)
+	wantContent(t, store, mustPull(t, store, far.request(t, "acme/train:v1")), content)
+}
+
+func TestARegistryThatWantsToBeLeftAloneForLongEndsThePull(t *testing.T) {
+	far := newFarSide(t)
+	l, _ := large(t)
+	far.push(t, "acme/train:v1", imageOf(t, l))
+	far.inRange(l, func(w http.ResponseWriter, _ *http.Request, first int) bool {
+		if first < 4*part {
+			return false
+		}
+		w.Header().Set("Retry-After", "3600")
+		w.WriteHeader(http.StatusTooManyRequests)
+		return true
+	})
+	store := openStore(t, inParts)
+	_, err := store.Pull(t.Context(), far.request(t, "acme/train:v1"))
+	wantFault(t, err, fault.Exhausted, "rate_limited")
+	wantNoneAhead(t, store)
 }
 
 // interrupted pulls until a number of bytes of a layer have come, and breaks

@@ -275,10 +275,15 @@ func isPassing(err error) bool {
 }
 
 // isPassingForLayers adds what is worth waiting for once a pull is under way:
-// a registry that restarts, and a connection that hangs.
+// a registry that restarts or has enough of us for a while, and a connection that
+// hangs.
 func isPassingForLayers(err error) bool {
 	if _, known := errors.AsType[*fault.Error](err); known {
 		return false
+	}
+	if answer, ok := errors.AsType[*oci.Error](err); ok && answer.Temporary() {
+		const longestPause = 2 * time.Minute
+		return answer.RetryAfter <= longestPause
 	}
 	if failed, ok := errors.AsType[net.Error](err); ok && failed.Timeout() {
 		return true
