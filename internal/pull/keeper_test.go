@@ -96,6 +96,20 @@ func TestWhatAKilledProcessWasUnpackingIsRemoved(t *testing.T) {
 	}
 }
 
+func TestADirectoryThatAKilledProcessHadMadeForALayerIsInNobodysWay(t *testing.T) {
+	root := t.TempDir()
+	for _, unnoted := range []string{"1", "2"} { // before there was any layer, and after
+		if err := os.MkdirAll(filepath.Join(root, "overlay", "snapshots", unnoted, "fs"), directory); err != nil {
+			t.Fatal(err)
+		}
+		s := openTemporary(t, root)
+		if _, err := s.snapshots.Prepare(s.context(t.Context()), "layer "+unnoted, ""); err != nil {
+			t.Error(err)
+		}
+		closeStore(t, s)
+	}
+}
+
 func TestAfterTheMachineWentDownOnlyWhatIsRecordedIsBelieved(t *testing.T) {
 	root := t.TempDir()
 	s := openTemporary(t, root)

@@ -33,6 +33,7 @@ import (
 	"github.com/containerd/containerd/v2/plugins/content/local"
 	"github.com/containerd/containerd/v2/plugins/snapshots/overlay"
 	"github.com/containerd/containerd/v2/plugins/snapshots/overlay/overlayutils"
+	"github.com/containerd/errdefs"
 	"github.com/containerd/log"
 	"github.com/containerd/platforms"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -158,7 +159,7 @@ type Store struct {
 	bolt      *bbolt.DB
 	db        *metadata.DB
 	content   content.Store
-	backend   io.Closer // the snapshotter below db, which db does not close
+	backend   snapshots.Snapshotter // the one below db, which db does not close
 	snapshots snapshots.Snapshotter
 	leases    leases.Manager
 	records   images.Store
@@ -176,6 +177,7 @@ const (
 	namespace   = "fairlead"
 	snapshotter = "overlayfs"
 
+	overlayDir  = "overlay" // the layers
 	lockFile    = "lock"
 	bootFile    = "boot"
 	rootfsDir   = "rootfs"   // where root filesystems are mounted
@@ -295,7 +297,7 @@ func (s *Store) openDatabases() error {
 		return err
 	}
 	// Directories are removed by the garbage collection, outside every lock.
-	layers, err := overlay.NewSnapshotter(filepath.Join(s.config.Root, "overlay"), overlay.AsynchronousRemove, overlay.WithUpperdirLabel)
+	layers, err := overlay.NewSnapshotter(filepath.Join(s.config.Root, overlayDir), overlay.AsynchronousRemove, overlay.WithUpperdirLabel)
 	if err != nil {
 		return err
 	}
@@ -353,8 +355,9 @@ func (s *Store) forgetUnsynced(ctx context.Context) error {
 	return os.WriteFile(path, boot, secretFile)
 }
 
-// removeHalfUnpacked removes the snapshots that a killed process was
-// unpacking into.
+// removeHalfUnpacked removes the snapshots that a killed process was unpacking into,
+// and directories that it had made for one and not noted yet: the next snapshot would
+// find its own place taken.
 func (s *Store) removeHalfUnpacked(ctx context.Context) error {
 	keys, err := s.activeSnapshots(ctx, unpackPrefix)
 	if err != nil {
@@ -365,7 +368,16 @@ func (s *Store) removeHalfUnpacked(ctx context.Context) error {
 			return err
 		}
 	}
-	return nil
+	cleaner, cleans := s.backend.(snapshots.Cleaner)
+	if !cleans {
+		return nil
+	}
+	err = cleaner.Cleanup(ctx)
+	if errdefs.IsNotFound(err) { // no snapshot was ever noted
+		layers := filepath.Join(s.config.Root, overlayDir, "snapshots")
+		return errors.Join(os.RemoveAll(layers), os.Mkdir(layers, directory))
+	}
+	return err
 }
 
 // activeSnapshots are the keys of writable snapshots that begin with prefix.
