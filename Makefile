@@ -60,6 +60,10 @@ demo: prerequisites build ## Build it and take the two-minute tour (as root)
 test: test-prerequisites $(DEMO_SHELL) ## Run all tests with the race detector (as root)
 	go test -race -timeout 15m -p 2 $(PACKAGES)
 
+.PHONY: test-kills
+test-kills: $(DEMO_SHELL) ## Kill a pull at fifty moments and take it up again (as root)
+	go test -v ./internal/pull -run '^TestAPullThatIsKilled' -rounds 50
+
 .PHONY: lint
 lint: $(LINT) $(DEMO_SHELL) ## Run go vet, gofumpt and the other linters of .golangci.yaml
 	@# Without cgo and with the flags of build, so that compiled packages are shared with it.

@@ -41,6 +41,9 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	if order, isChild := os.LookupEnv(childOrder); isChild {
+		os.Exit(pullAsChild(order))
+	}
 	logrus.SetOutput(io.Discard) // distribution's
 	goleak.VerifyTestMain(m,
 		goleak.IgnoreTopFunction("github.com/docker/go-events.(*Broadcaster).run"), // distribution's, never ended
