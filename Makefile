@@ -35,10 +35,12 @@ MEASURES ?=
 # What make bench-pull is told: --quick, --size 100MB, --runs 3, --json…
 PULL ?=
 
-# Programs that make bench-pull measures beside Fairlead, of these versions.
+# Programs that make bench-pull measures beside Fairlead, of these versions, and
+# that make test-trees has images made by.
 PEERS := .tools/peers
 CONTAINERD_VERSION := v2.4.2
 CRANE_VERSION := v0.22.1
+peer = CGO_ENABLED=0 GOBIN='$(CURDIR)/$(PEERS)' go install $(1)
 
 .PHONY: help
 help: ## Say what there is to make
@@ -63,6 +65,22 @@ test: test-prerequisites $(DEMO_SHELL) ## Run all tests with the race detector (
 .PHONY: test-kills
 test-kills: $(DEMO_SHELL) ## Kill a pull at fifty moments and take it up again (as root)
 	go test -v ./internal/pull -run '^TestAPullThatIsKilled' -rounds 50
+
+.PHONY: test-trees
+test-trees: $(DEMO_SHELL) test-trees-prerequisites ## Compare trees of many tools' images with containerd's (as root)
+	PATH="$(CURDIR)/$(PEERS):$$PATH" GOFLAGS= go test -buildvcs=false -tags disable_grpc_modules,trees -timeout 15m \
+		-run Tree ./internal/pull
+
+# DEBS are of Debian, whose files are a distribution's.
+DEBS := base-files bash coreutils dash libc6 login passwd perl-base tzdata util-linux
+
+.PHONY: test-trees-prerequisites
+test-trees-prerequisites: ## Install what makes the images of make test-trees
+	$(call need,command -v skopeo && command -v umoci && command -v buildah && command -v bsdtar && command -v dpkg-deb,\
+		skopeo umoci buildah libarchive-tools,make test-trees compares images that they make)
+	$(call peer,github.com/google/go-containerregistry/cmd/crane@$(CRANE_VERSION))
+	@mkdir -p .tools/debs && cd .tools/debs && { ls *.deb >/dev/null 2>&1 || { apt-get update -qq && apt-get download -qq $(DEBS); } || \
+		{ echo "Put packages of Debian ($(DEBS)) into .tools/debs: make test-trees compares their files."; exit 1; }; }
 
 .PHONY: lint
 lint: $(LINT) $(DEMO_SHELL) ## Run go vet, gofumpt and the other linters of .golangci.yaml
@@ -94,9 +112,9 @@ bench-pull: $(DEMO_SHELL) ## Measure a cold pull beside its peers and limits (as
 
 .PHONY: bench-pull-peers
 bench-pull-peers: ## Install what make bench-pull compares with
-	CGO_ENABLED=0 GOBIN='$(CURDIR)/$(PEERS)' go install github.com/containerd/containerd/v2/cmd/containerd@$(CONTAINERD_VERSION)
-	CGO_ENABLED=0 GOBIN='$(CURDIR)/$(PEERS)' go install github.com/containerd/containerd/v2/cmd/ctr@$(CONTAINERD_VERSION)
-	CGO_ENABLED=0 GOBIN='$(CURDIR)/$(PEERS)' go install github.com/google/go-containerregistry/cmd/crane@$(CRANE_VERSION)
+	$(call peer,github.com/containerd/containerd/v2/cmd/containerd@$(CONTAINERD_VERSION))
+	$(call peer,github.com/containerd/containerd/v2/cmd/ctr@$(CONTAINERD_VERSION))
+	$(call peer,github.com/google/go-containerregistry/cmd/crane@$(CRANE_VERSION))
 	$(call need,command -v skopeo && command -v umoci && command -v podman,skopeo umoci podman,make bench-pull measures pulls with them too)
 
 .PHONY: bench-index
