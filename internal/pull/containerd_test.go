@@ -3,6 +3,7 @@ package pull_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -124,14 +125,13 @@ func (d *daemon) unpack(t testing.TB, img v1.Image) (reference, error) {
 	if err := mount.All(mounts, root); err != nil {
 		t.Fatal(err)
 	}
+	defer func() {
+		if err := errors.Join(mount.UnmountAll(root, 0), d.snapshots.Remove(ctx, key)); err != nil {
+			t.Error(err)
+		}
+	}()
 	made.to = d.moment(t)
 	made.tree = wholeTree(t, root)
-	if err := mount.UnmountAll(root, 0); err != nil {
-		t.Fatal(err)
-	}
-	if err := d.snapshots.Remove(ctx, key); err != nil {
-		t.Fatal(err)
-	}
 	return made, nil
 }
 
