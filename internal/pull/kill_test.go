@@ -148,7 +148,7 @@ func inventory(t *testing.T, root string) map[string]int {
 	t.Helper()
 	found := make(map[string]int)
 	err := filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
-		if err != nil || strings.HasSuffix(path, ".db") || filepath.Base(path) == "inventory.json" {
+		if err != nil || strings.HasSuffix(path, ".db") || strings.HasPrefix(filepath.Base(path), "inventory.json") {
 			return err
 		}
 		info, err := entry.Info()

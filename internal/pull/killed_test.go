@@ -112,6 +112,12 @@ type guarded struct {
 	token string
 
 	mu    sync.Mutex
+	count *count
+}
+
+// count is what was given since some moment, in answers to requests since then: those
+// to a child that was killed may still be on their way.
+type count struct {
 	given map[string]int64 // bytes of layers by digest
 	total int64
 	at    int64 // when this many were given, something is done, once
@@ -121,6 +127,7 @@ type guarded struct {
 func newGuarded(t *testing.T) *guarded {
 	t.Helper()
 	g := &guarded{farSide: newFarSide(t), token: "of this execution"}
+	g.from(0, nil)
 	g.between(func(w http.ResponseWriter, r *http.Request) bool {
 		if r.Header.Get("Authorization") != "Bearer "+g.token {
 			w.Header().Set("Www-Authenticate", `Bearer realm="https://`+host+`/token"`)
@@ -129,7 +136,10 @@ func newGuarded(t *testing.T) *guarded {
 		}
 		_, digest, isBlob := strings.Cut(r.URL.Path, "/blobs/")
 		if isBlob && r.Method == http.MethodGet {
-			g.app.ServeHTTP(&counted{w, g, digest}, r)
+			g.mu.Lock()
+			now := g.count
+			g.mu.Unlock()
+			g.app.ServeHTTP(&counted{w, g, now, digest}, r)
 		}
 		return isBlob && r.Method == http.MethodGet
 	})
@@ -140,32 +150,32 @@ func newGuarded(t *testing.T) *guarded {
 func (g *guarded) from(at int64, do func()) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.given, g.total, g.at, g.do = make(map[string]int64), 0, at, do
+	g.count = &count{given: make(map[string]int64), at: at, do: do}
 }
 
 // sent are the bytes of blobs that were given since.
 func (g *guarded) sent() map[string]int64 {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return maps.Clone(g.given)
+	return maps.Clone(g.count.given)
 }
 
 // counted is an answer on its way.
 type counted struct {
 	http.ResponseWriter
 	of     *guarded
+	count  *count
 	digest string
 }
 
 func (c *counted) Write(p []byte) (int, error) {
 	n, err := c.ResponseWriter.Write(p)
-	g := c.of
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.given[c.digest] += int64(n)
-	if g.total += int64(n); g.do != nil && g.total >= g.at {
-		g.do()
-		g.do = nil
+	c.of.mu.Lock()
+	defer c.of.mu.Unlock()
+	c.count.given[c.digest] += int64(n)
+	if c.count.total += int64(n); c.count.do != nil && c.count.total >= c.count.at {
+		c.count.do()
+		c.count.do = nil
 	}
 	return n, err
 }
