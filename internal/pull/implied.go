@@ -13,10 +13,11 @@ import (
 	"syscall"
 
 	"github.com/containerd/containerd/v2/core/mount"
-	continuity "github.com/containerd/continuity/fs"
 	"github.com/containerd/continuity/sysx"
 	"github.com/containerd/errdefs"
 	"golang.org/x/sys/unix"
+
+	"fairlead.dev/fairlead/internal/unpack"
 )
 
 // In an overlay, a directory of an upper layer hides the owner, the mode and the
@@ -173,17 +174,15 @@ func lookIn(dir, name string) (at string, hides bool, err error) {
 
 // throughLink is what a path with links leads to in the same layer.
 func throughLink(dir, name string) (at string, hides bool, err error) {
-	if at, err = continuity.RootPath(dir, name); err != nil {
-		return "", true, nil //nolint:nilerr // round in circles
-	}
-	info, err := os.Lstat(at)
-	if errors.Is(err, fs.ErrNotExist) {
+	at, err = unpack.Directory(dir, name)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
 		return "", false, nil
+	case errors.Is(err, unix.ENOTDIR), errors.Is(err, unix.ELOOP):
+		return "", true, nil
+	default:
+		return at, true, err
 	}
-	if err != nil || !info.IsDir() {
-		return "", true, err
-	}
-	return at, true, nil
 }
 
 // isOpaque reports whether nothing below is seen in a directory.

@@ -74,7 +74,7 @@ func (a attributes) giveFile(fd int, at place, umask uint32) error {
 		}
 	}
 	for name, value := range a.extended {
-		if err := ignored(unix.Fsetxattr(fd, name, []byte(value), 0)); err != nil {
+		if err := ignored(unix.Fsetxattr(fd, name, []byte(value), 0), value); err != nil {
 			return fmt.Errorf("setting its attribute %.80q: %w", name, err)
 		}
 	}
@@ -100,7 +100,7 @@ func (a attributes) give(path string) error {
 	}
 	kind := stat.Mode & unix.S_IFMT
 	for name, value := range a.extended {
-		err := ignored(unix.Lsetxattr(path, name, []byte(value), 0))
+		err := ignored(unix.Lsetxattr(path, name, []byte(value), 0), value)
 		if errors.Is(err, unix.EPERM) && strings.HasPrefix(name, "user.") && kind != unix.S_IFREG && kind != unix.S_IFDIR {
 			continue // only files and directories have them: xattr(7)
 		}
@@ -119,10 +119,16 @@ func (a attributes) give(path string) error {
 	return nil
 }
 
-// ignored passes over an extended attribute that the filesystem cannot hold.
-func ignored(err error) error {
-	if errors.Is(err, unix.ENOTSUP) {
+// ignored passes over an extended attribute of a kind that the filesystem does not
+// have. One that is too large for it is no full disk, which some filesystems say.
+func ignored(err error, value string) error {
+	const large = 1 << 10
+	switch {
+	case errors.Is(err, unix.ENOTSUP):
 		return nil
+	case errors.Is(err, unix.ENOSPC) && len(value) > large:
+		return unix.E2BIG
+	default:
+		return err
 	}
-	return err
 }

@@ -63,6 +63,21 @@ func openTree(dir string) (*tree, error) {
 	return t, nil
 }
 
+// Directory is the path of a directory in dir without links, which are followed as
+// if dir were the root, at most forty. What is none is ENOTDIR.
+func Directory(dir, name string) (string, error) {
+	t, err := openTree(dir)
+	if err != nil {
+		return "", err
+	}
+	defer t.close()
+	at, err := t.walk(name, "", t.enter)
+	if err != nil {
+		return "", err
+	}
+	return filepath.Join(dir, at.parent), nil
+}
+
 func (t *tree) close() {
 	t.closeOthers()
 	_ = unix.Close(t.root) // a directory

@@ -127,6 +127,9 @@ func (u *unpacker) entry(ctx context.Context, header *tar.Header, content io.Rea
 	}
 	directory, base := path.Split(header.Name)
 	place, err := u.tree.place(strings.TrimSuffix(directory, "/"), base)
+	if errors.Is(err, unix.ENOTDIR) && strings.HasPrefix(base, whiteout) {
+		return nil // of what was in a directory that the layer makes something else of
+	}
 	if err == nil {
 		err = u.make(ctx, place, header, content)
 	}

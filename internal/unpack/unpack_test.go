@@ -227,6 +227,7 @@ func TestOnlyWhatIsBelowIsHidden(t *testing.T) {
 		dir("d", 0o755), file("d/own", "x"), file(".wh.d", ""), // so does its directory, which hides the one below
 		file(".wh.e", ""), file("e/own", "x"), // the same the other way round
 		file("o/.wh..wh..opq", ""), file("gone/.wh.g", ""), file(".wh..wh.plnk", ""),
+		file("f/.wh.in-the-directory-before", ""), // as umoci writes it
 	}
 	made, result := mustLayer(t, entries...)
 	opaque := func(name string) bool {
