@@ -40,6 +40,7 @@ import (
 	"github.com/sirupsen/logrus"
 	logrusslog "github.com/sirupsen/logrus/hooks/slog"
 	"go.etcd.io/bbolt"
+	"golang.org/x/sync/semaphore"
 	"golang.org/x/sys/unix"
 
 	"fairlead.dev/fairlead/internal/fault"
@@ -166,7 +167,8 @@ type Store struct {
 
 	memory  *memory // for layers that arrive in parts
 	limits  limits
-	busy    keyedLock // images, layers and chains that a pull is working on
+	windows *semaphore.Weighted // bytes of zstd windows that are larger than usual
+	busy    keyedLock           // images, layers and chains that a pull is working on
 	mounted mounts
 	keeper  *keeper
 	logrus  *logrus.Entry
@@ -202,7 +204,7 @@ func Open(config Config) (_ *Store, err error) {
 	if err := prepareRoot(config.Root); err != nil {
 		return nil, err
 	}
-	s := &Store{config: config, disk: disk{root: config.Root, floor: config.FloorFree}, memory: newMemory(config.PartSize, config.Ahead), limits: newLimits(config.Limits)}
+	s := &Store{config: config, disk: disk{root: config.Root, floor: config.FloorFree}, memory: newMemory(config.PartSize, config.Ahead), limits: newLimits(config.Limits), windows: semaphore.NewWeighted(maxWindow)}
 	s.logrus = quietLogrus(config.Logger)
 	defer func() {
 		if err != nil {

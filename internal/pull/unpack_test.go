@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-containerregistry/pkg/v1/types"
+	"github.com/klauspost/compress/zstd"
 	"golang.org/x/sys/unix"
 
 	"fairlead.dev/fairlead/internal/fault"
@@ -314,6 +316,36 @@ func TestALayerIsStoredOnceWhereverItStandsInImages(t *testing.T) {
 	kept, err := os.ReadDir(filepath.Join(root, "overlay", "snapshots"))
 	if err != nil || len(kept) != 3 { // of the one that removes something, also without that, for the bottom
 		t.Errorf("%d snapshots, %v", len(kept), err)
+	}
+}
+
+func TestLayersThatNeedMuchMemoryToReadAreReadOneAfterTheOther(t *testing.T) {
+	const window = 128 << 20
+	far := newFarSide(t)
+	var layers []testLayer
+	want := make(map[string]string)
+	for i := range 4 {
+		name := fmt.Sprint("of-", i)
+		want[name] = noise(1 << 20)
+		l := layer(t, file(name, want[name]))
+		var b bytes.Buffer
+		w, err := zstd.NewWriter(&b, zstd.WithWindowSize(window))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := w.Write(archiveOf(t, file(name, want[name]))); err != nil {
+			t.Fatal(err)
+		}
+		if err := w.Close(); err != nil {
+			t.Fatal(err)
+		}
+		l.blob, l.mediaType = b.Bytes(), types.OCILayerZStd
+		layers = append(layers, l)
+	}
+	far.push(t, "acme/train:v1", imageOf(t, layers...))
+	store := openStore(t, pull.Config{})
+	if diff := cmp.Diff(want, readTree(t, mustMount(t, store, mustPull(t, store, far.request(t, "acme/train:v1")), "k"))); diff != "" {
+		t.Errorf("tree (-want +got):\n%.500s", diff)
 	}
 }
 
