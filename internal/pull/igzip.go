@@ -51,7 +51,7 @@ func startIgzip(ctx context.Context, path string, layer io.Reader, share share) 
 	}
 	defer func() { _ = result.Close() }() // the process has its own
 	z := &igzip{File: output, fed: make(chan struct{}), ctx: ctx, share: share}
-	z.command = exec.CommandContext(ctx, path, "--decompress", "--stdout") //nolint:gosec // the operator's own program
+	z.command = exec.CommandContext(ctx, path, "--decompress", "--stdout")
 	z.command.Env = []string{}
 	z.command.Dir = "/"
 	z.command.Stdin, z.command.Stdout, z.command.Stderr = input, result, &z.said
