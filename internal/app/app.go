@@ -215,6 +215,7 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 	failed := make(chan error, 1)
 	go func() { failed <- server.Serve(s.listener) }()
+	letGoOfStart()
 
 	var chores sync.WaitGroup
 	chores.Go(func() { s.dispatch.Sweep(serving) })
