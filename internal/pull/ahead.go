@@ -7,6 +7,8 @@ import (
 	"sync/atomic"
 
 	"golang.org/x/sync/semaphore"
+
+	"fairlead.dev/fairlead/internal/oci"
 )
 
 const (
@@ -113,7 +115,7 @@ func (d *download) inParts(ctx context.Context) error {
 	for d.offset < d.layer.Size {
 		err := a.advance(ctx)
 		switch cause := context.Cause(ctx); {
-		case errors.Is(err, errUndivided): // after it had sent parts
+		case errors.Is(err, oci.ErrUndivided): // after it had sent parts
 			a.alone()
 		case err != nil && cause != nil:
 			return cause // of what came first
@@ -185,12 +187,12 @@ func (a *lookahead) work(ctx context.Context) {
 	for p := a.claim(ctx); p != nil; p = a.claim(ctx) {
 		s := &span{
 			download: a.download, offset: p.start, end: p.end, part: true, pass: p.fill, room: p.room,
-			undivided: func() error { return errUndivided },
+			undivided: func() error { return oci.ErrUndivided },
 		}
 		err := s.complete(ctx)
 		p.finish(err)
 		if err != nil {
-			if ctx.Err() == nil && !errors.Is(err, errUndivided) {
+			if ctx.Err() == nil && !errors.Is(err, oci.ErrUndivided) {
 				a.fail(err)
 			}
 			return

@@ -1,14 +1,11 @@
 package pull
 
 import (
-	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"net/http"
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -28,8 +25,7 @@ type registry struct {
 	ref       image.Reference
 	route     *oci.Route
 	client    *oci.Client
-	http      *http.Client
-	parts     *http.Client  // for requests that go on side by side
+	parts     *oci.Client   // for requests that go on side by side
 	wait      time.Duration // before the first retry
 	authorize AuthorizeFunc
 
@@ -44,8 +40,7 @@ func newRegistry(request Request, config Config, timeline *timeline) *registry {
 		ref:       request.Image,
 		route:     request.Route,
 		client:    oci.NewClient(request.Route),
-		http:      &http.Client{Transport: request.Route},
-		parts:     &http.Client{Transport: request.Route.SideBySide()},
+		parts:     oci.NewClient(request.Route.SideBySide()),
 		wait:      config.RetryWait,
 		authorize: request.Authorize,
 		timeline:  timeline,
@@ -80,7 +75,7 @@ func (r *registry) small(ctx context.Context, d ocispec.Descriptor) (body []byte
 		if err != nil {
 			return err
 		}
-		defer stream.close()
+		defer func() { _ = stream.Close() }()
 		if body, err = io.ReadAll(io.LimitReader(stream, d.Size+1)); err != nil {
 			return oci.RedactError(err)
 		}
@@ -157,82 +152,14 @@ func (r *registry) authorization(ctx context.Context, refused bool) (oci.Authori
 	return r.authorize(ctx, refused)
 }
 
-// stream is a blob's bytes from some offset on.
-type stream struct {
-	io.Reader
-	start int64 // where in the blob the first byte is
-	whole bool  // all of the blob comes, whatever was asked for
-	close func()
-}
-
-// errBlobLength is a blob that the registry says has another length than the
-// manifest does.
-var errBlobLength = errors.New("the registry's length of the blob is not the manifest's")
-
-// errUndivided is a registry that sends no part of a blob.
-var errUndivided = errors.New("the registry sends no part of the blob")
-
-// open asks for a blob from offset on, up to its end or, if end is not 0, up to
-// that. A registry that cannot do that answers with the whole, or for a part that
-// has an end with an errUndivided.
-func (r *registry) open(ctx context.Context, d ocispec.Descriptor, offset, end int64, authorization oci.Authorization) (stream, error) {
-	path := "/v2/" + r.ref.Repository() + "/blobs/" + d.Digest.String()
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, r.route.URL(path).String(), http.NoBody)
-	if err != nil {
-		return stream{}, fmt.Errorf("making a request for %s: %w", path, err)
-	}
-	request.Header.Set("Accept-Encoding", "identity")
-	client := r.http
-	switch {
-	case end > 0:
-		request.Header.Set("Range", fmt.Sprintf("bytes=%d-%d", offset, end-1))
+// open asks for a blob from offset on, up to its end or, if end is not 0, for that part
+// beside others.
+func (r *registry) open(ctx context.Context, d ocispec.Descriptor, offset, end int64, authorization oci.Authorization) (oci.Blob, error) {
+	client := r.client
+	if end > 0 {
 		client = r.parts
-	case offset > 0:
-		request.Header.Set("Range", fmt.Sprintf("bytes=%d-", offset))
 	}
-	authorization.Apply(request)
-	response, err := client.Do(request)
-	if err != nil {
-		return stream{}, oci.RedactError(err)
-	}
-	opened, err := r.streamOf(response, d.Size, offset, cmp.Or(end, d.Size))
-	if err != nil {
-		_ = response.Body.Close()
-		if end > 0 && isRangeRefused(err) {
-			err = fmt.Errorf("%w: %w", errUndivided, err)
-		}
-		return stream{}, err
-	}
-	return opened, nil
-}
-
-// streamOf is what an answer brings of a blob of that size, of which the part up to
-// end was asked for.
-func (r *registry) streamOf(response *http.Response, size, offset, end int64) (stream, error) {
-	from := stream{Reader: response.Body, close: func() { _ = response.Body.Close() }}
-	switch response.StatusCode {
-	case http.StatusOK:
-		from.whole, end = true, size
-	case http.StatusPartialContent: // https://www.rfc-editor.org/rfc/rfc9110#name-content-range
-		from.start = offset
-		said := response.Header.Get("Content-Range")
-		part := fmt.Sprintf("bytes %d-%d/", offset, end-1)
-		if said != part+"*" && said != part+strconv.FormatInt(size, 10) {
-			return stream{}, fmt.Errorf("%w: another part than the one asked for", errBlobLength)
-		}
-	default:
-		return stream{}, oci.ReadError(response, r.ref.Repository())
-	}
-	if n := response.ContentLength; n >= 0 && from.start+n != end {
-		return stream{}, fmt.Errorf("%w: %d and %d", errBlobLength, from.start+n, end)
-	}
-	return from, nil
-}
-
-// isRangeRefused reports whether an answer refuses to send a part of a blob.
-func isRangeRefused(err error) bool {
-	answer, ok := errors.AsType[*oci.Error](err)
-	return ok && (answer.Status == http.StatusRequestedRangeNotSatisfiable || answer.Status == http.StatusNotImplemented)
+	return client.OpenBlob(ctx, r.ref.Repository(), d, offset, end, authorization)
 }
 
 // explain makes a fault of an error met on the way to the registry.

@@ -54,7 +54,7 @@ func (s *span) complete(ctx context.Context) error {
 		if err == nil {
 			return nil
 		}
-		if s.part && errors.Is(err, errUndivided) {
+		if s.part && errors.Is(err, oci.ErrUndivided) {
 			if err := s.extend(); err != nil {
 				return err
 			}
@@ -91,7 +91,7 @@ func (s *span) extend() error {
 func (d *download) explain(err error) error {
 	answer, answered := errors.AsType[*oci.Error](err)
 	switch {
-	case errors.Is(err, errBlobLength), errors.Is(err, errShort),
+	case errors.Is(err, oci.ErrBlobLength), errors.Is(err, errShort),
 		answered && answer.Status == http.StatusRequestedRangeNotSatisfiable:
 		return layerAltered(d.request.Image, d.layer.Digest, err)
 	case answered && answer.Status == http.StatusNotFound:
@@ -119,7 +119,7 @@ func (s *span) attempt(ctx context.Context) error {
 
 	s.board.requested(s.index)
 	waited := s.timeline.enter(waiting)
-	var from stream
+	var from oci.Blob
 	err = s.registry.authorized(watched, func(authorization oci.Authorization) (err error) {
 		s.stalled.Reset(patience)
 		end := s.end
@@ -131,7 +131,7 @@ func (s *span) attempt(ctx context.Context) error {
 	})
 	waited()
 	if err == nil {
-		defer from.close()
+		defer func() { _ = from.Close() }() // it was read
 		err = s.copy(ctx, from, arriving)
 	}
 	if err != nil && ctx.Err() == nil && errors.Is(context.Cause(watched), os.ErrDeadlineExceeded) {
@@ -142,16 +142,16 @@ func (s *span) attempt(ctx context.Context) error {
 
 // copy passes on what a stream brings, up to the end of the span. Arriving is
 // called at the first byte.
-func (s *span) copy(ctx context.Context, from stream, arriving func()) (err error) {
+func (s *span) copy(ctx context.Context, from oci.Blob, arriving func()) (err error) {
 	switch {
-	case from.whole && (s.offset > 0 || s.part):
+	case from.Whole && (s.offset > 0 || s.part):
 		if err := s.extend(); err != nil {
 			return err
 		}
 	case s.part && s.divided != nil:
 		s.divided()
 	}
-	skip := s.offset - from.start // a registry without ranges sends all of it again
+	skip := s.offset - from.Start // a registry without ranges sends all of it again
 	room := s.room
 	if room == nil {
 		buffer := make([]byte, copyBuffer)
