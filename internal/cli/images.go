@@ -49,7 +49,7 @@ func newWorkerImages(s *session) *cobra.Command {
 		if all.Limit > 0 {
 			limit = " of " + inBytes(all.Limit)
 		}
-		say(c.OutOrStdout(), "%s%s in the store; %s of the disk are free, %s stay so\n", inBytes(all.Occupied), limit, inBytes(all.Free), inBytes(all.Floor))
+		say(c.OutOrStdout(), "%s%s in the store. %s of the disk are free, of which a pull leaves %s.\n", inBytes(all.Occupied), limit, inBytes(all.Free), inBytes(all.Floor))
 		return nil
 	}
 	return c

@@ -165,6 +165,10 @@ func ReadInventory(root string) (Inventory, error) {
 		return all, fault.New(fault.NotFound, "store_missing", "there is no image store in %s", root).
 			WithHint("Give the --data-dir that the worker on this machine was started with.")
 	}
+	if errors.Is(err, fs.ErrPermission) {
+		return all, fault.New(fault.Denied, "root_needed", "the image store in %s is not for every user's eyes", root).
+			WithHint("Ask as root (sudo).").WithCause(err)
+	}
 	if err == nil {
 		err = json.Unmarshal(body, &all)
 	}
