@@ -87,7 +87,7 @@ func (b *Broker) Grant(ctx context.Context, request Request) (Answer, error) {
 }
 
 func (b *Broker) grant(ctx context.Context, request Request, selection registry.Selection) (answer Answer, err error) {
-	k := key{host: request.Image.Host(), repository: request.Image.Repository()}
+	k := key{host: request.Image.Host(), repository: request.Image.Repository(), kept: request.Kept}
 	winner, covered := selection.Winner()
 	if !covered {
 		answer.Grant, err = b.cache.get(ctx, k, request.Refused, func(ctx context.Context) (Grant, error) {
@@ -103,9 +103,9 @@ func (b *Broker) grant(ctx context.Context, request Request, selection registry.
 		if err != nil {
 			return Grant{}, err
 		}
-		grant, err := b.config.Issuer.Issue(ctx, winner.Kind, request.Image, material)
+		grant, err := b.config.Issuer.Issue(ctx, winner.Kind, request.Image, material, request.Kept)
 		if fault.Is(err, fault.Unauthenticated) {
-			grant, err = b.issueHeld(ctx, winner, request.Image, err)
+			grant, err = b.issueHeld(ctx, winner, request, err)
 		}
 		if err != nil {
 			return Grant{}, err
@@ -119,7 +119,7 @@ func (b *Broker) grant(ctx context.Context, request Request, selection registry.
 // take a while to be known everywhere at the registry. refused is what the
 // registry said of the new one, and what is answered if the old one does no
 // better.
-func (b *Broker) issueHeld(ctx context.Context, winner registry.Credential, ref image.Reference, refused error) (Grant, error) {
+func (b *Broker) issueHeld(ctx context.Context, winner registry.Credential, request Request, refused error) (Grant, error) {
 	material, version, held, err := b.config.Opener.OpenHeld(ctx, winner)
 	switch {
 	case err != nil:
@@ -127,7 +127,7 @@ func (b *Broker) issueHeld(ctx context.Context, winner registry.Credential, ref 
 	case !held:
 		return Grant{}, refused
 	}
-	grant, err := b.config.Issuer.Issue(ctx, winner.Kind, ref, material)
+	grant, err := b.config.Issuer.Issue(ctx, winner.Kind, request.Image, material, request.Kept)
 	if err != nil {
 		return Grant{}, refused
 	}

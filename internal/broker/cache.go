@@ -40,10 +40,11 @@ type key struct {
 	version    int
 	host       string
 	repository string
+	kept       bool // it does not leave the server
 }
 
 func (k key) ofCredential() key {
-	k.repository = ""
+	k.repository, k.kept = "", false
 	return k
 }
 

@@ -50,7 +50,9 @@ type Reach struct{ Proxy, CA, Addresses string }
 // Issuer trades a credential for a grant with the registry's own protocol, and
 // remembers nothing. Every error is a fault. It is called concurrently.
 type Issuer interface {
-	Issue(ctx context.Context, kind string, ref image.Reference, material registry.Material) (Grant, error)
+	// Issue trades a credential. Kept says that the grant does not leave the server,
+	// and so may be the secret itself.
+	Issue(ctx context.Context, kind string, ref image.Reference, material registry.Material, kept bool) (Grant, error)
 
 	// Anonymous gets a grant without a credential; a fault of code
 	// credential_required tells that the image is not for everybody.
@@ -72,6 +74,10 @@ type Request struct {
 	// Refused is the IssuedAt of a grant that the registry no longer takes;
 	// zero: none was refused.
 	Refused time.Time
+
+	// Kept says that the grant does not leave the server: for the pull-through cache,
+	// which also reads what a worker would need the password itself for.
+	Kept bool
 }
 
 // Answer is a grant and whose it is.

@@ -50,6 +50,7 @@ const untraded = 5 * time.Minute
 
 // issue gets a grant for a login.
 func (x exchange) issue(ctx context.Context, request Request, who login) (Grant, error) {
+	who.basicOnWorker = who.basicOnWorker || request.Kept // no worker sees it
 	begin := x.now()
 	ref := request.Image
 	transport, err := x.ways.of(request.Material)

@@ -81,6 +81,10 @@ func (m Material) with(name, value string) Material {
 type Request struct {
 	Image    image.Reference
 	Material Material // as Normalise returned it
+
+	// Kept says that the grant does not leave the server, so that it may be the secret
+	// itself where the registry takes nothing else.
+	Kept bool
 }
 
 // Kind is one kind of registry credential: all that is to be known of it.

@@ -256,6 +256,21 @@ func TestAJFrogWithoutTokenAuthenticationGetsNoPasswordOntoAWorker(t *testing.T)
 	wantFault(t, err, fault.Denied, "basic_only")
 }
 
+func TestAGrantThatStaysOnTheServerMayBeThePasswordItself(t *testing.T) {
+	for kind, host := range map[string]string{"generic": "", "jfrog": "acme.jfrog.io"} {
+		s := newSetting(t, granttest.Options{Kind: granttest.Basic, Host: host})
+		g, err := s.catalogue.Issue(t.Context(), kind, grant.Request{
+			Image: s.image(t, "acme/train:v1"), Material: materialOf(kind, "acme", password), Kept: true,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.manifest(t, "acme/train:v1", g.Authorization); err != nil {
+			t.Errorf("%s: %v", kind, err)
+		}
+	}
+}
+
 func TestADockerHubCredentialIsForDockerHubAlone(t *testing.T) {
 	s := newSetting(t, granttest.Options{})
 	s.kind, s.material = "docker-hub", materialOf("docker-hub", "acme", password)

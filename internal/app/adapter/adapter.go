@@ -166,8 +166,8 @@ func (k Kinds) Retire(ctx context.Context, kind string, old, fresh registry.Mate
 type Issuer struct{ Catalogue *grant.Catalogue }
 
 // Issue trades a credential for a grant.
-func (i Issuer) Issue(ctx context.Context, kind string, ref image.Reference, material registry.Material) (broker.Grant, error) {
-	issued, err := i.Catalogue.Issue(ctx, kind, grant.Request{Image: ref, Material: grant.Material(material)})
+func (i Issuer) Issue(ctx context.Context, kind string, ref image.Reference, material registry.Material, kept bool) (broker.Grant, error) {
+	issued, err := i.Catalogue.Issue(ctx, kind, grant.Request{Image: ref, Material: grant.Material(material), Kept: kept})
 	return grantOf(issued), err
 }
 

@@ -79,7 +79,7 @@ func TestAnIssuedGrantKeepsWhatTheRegistryGave(t *testing.T) {
 	r.AddUser("robot", "open sesame", granttest.Pull("ml/*"))
 	issuer := adapter.Issuer{Catalogue: grant.NewCatalogue(grant.Config{Transport: granttest.NewTransport(t, r)})}
 	ref := image.MustParseReference("registry.acme.example/ml/train:v1")
-	given, err := issuer.Issue(t.Context(), "generic", ref, material("robot", map[string]string{"password": "open sesame"}))
+	given, err := issuer.Issue(t.Context(), "generic", ref, material("robot", map[string]string{"password": "open sesame"}), false)
 	if err != nil {
 		t.Fatal(err)
 	}
