@@ -6,6 +6,9 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strings"
+
+	"fairlead.dev/fairlead/internal/fault"
 )
 
 // Reach is how one credential's registry, and the cloud behind it, are reached
@@ -26,6 +29,28 @@ type Reach struct {
 
 // IsZero reports whether nothing is in a way of its own.
 func (r Reach) IsZero() bool { return r.Proxy == nil && len(r.CA) == 0 && len(r.Addresses) == 0 }
+
+// ParseReach reads a way as it is told to workers and kept: a proxy's address, PEM
+// certificates, and HOST=ADDRESS:PORT with commas between. Each may be "".
+func ParseReach(proxy, ca, addresses string) (Reach, error) {
+	reach := Reach{Addresses: make(map[string]string)}
+	if ca != "" {
+		reach.CA = []byte(ca)
+	}
+	if proxy != "" {
+		address, err := url.Parse(proxy)
+		if err != nil {
+			return Reach{}, fault.InvalidField("proxy", "proxy_address", "is no address")
+		}
+		reach.Proxy = address
+	}
+	for entry := range strings.SplitSeq(addresses, ",") {
+		if host, address, found := strings.Cut(entry, "="); found {
+			reach.Addresses[host] = address
+		}
+	}
+	return reach, nil
+}
 
 // With is a transport of its own, with its own connections, that reaches
 // registries as t does but for what reach says. The error is an Invalid fault

@@ -1,8 +1,6 @@
 package worker
 
 import (
-	"net/url"
-	"strings"
 	"sync"
 
 	"fairlead.dev/fairlead/internal/fault"
@@ -73,30 +71,9 @@ func (r *routes) transport(key routeKey, ruled bool) (*oci.Transport, error) {
 	if key.reach == (wire.RegistryReach{}) {
 		return transport, nil
 	}
-	reach, err := reachOf(key.reach)
+	reach, err := oci.ParseReach(key.reach.Proxy, key.reach.CA, key.reach.Addresses)
 	if err != nil {
 		return nil, err
 	}
 	return transport.With(reach)
-}
-
-// reachOf reads a credential's own way, as the server checked it.
-func reachOf(told wire.RegistryReach) (oci.Reach, error) {
-	reach := oci.Reach{Addresses: make(map[string]string)}
-	if told.CA != "" {
-		reach.CA = []byte(told.CA)
-	}
-	if told.Proxy != "" {
-		proxy, err := url.Parse(told.Proxy)
-		if err != nil {
-			return oci.Reach{}, fault.InvalidField("proxy", "proxy_address", "is no address")
-		}
-		reach.Proxy = proxy
-	}
-	for entry := range strings.SplitSeq(told.Addresses, ",") {
-		if host, address, found := strings.Cut(entry, "="); found {
-			reach.Addresses[host] = address
-		}
-	}
-	return reach, nil
 }

@@ -179,17 +179,21 @@ func (i Issuer) Anonymous(ctx context.Context, ref image.Reference) (broker.Gran
 
 // Resolve asks the registry with a grant what an image is now.
 func (i Issuer) Resolve(ctx context.Context, ref image.Reference, given broker.Grant) (string, error) {
-	authorization := oci.Anonymous
-	switch oci.Scheme(given.Scheme) {
-	case oci.SchemeBearer:
-		authorization = oci.Bearer(given.Secret)
-	case oci.SchemeBasic:
-		authorization = oci.Basic(given.User, given.Secret)
-	case oci.SchemeAnonymous:
-	}
-	return i.Catalogue.Digest(ctx, ref, authorization, grant.Material{Config: map[string]string{
+	return i.Catalogue.Digest(ctx, ref, authorizationOf(given), grant.Material{Config: map[string]string{
 		"proxy": given.Reach.Proxy, "ca": given.Reach.CA, "addresses": given.Reach.Addresses,
 	}})
+}
+
+// authorizationOf is what a grant shows to its registry.
+func authorizationOf(given broker.Grant) oci.Authorization {
+	switch oci.Scheme(given.Scheme) {
+	case oci.SchemeBearer:
+		return oci.Bearer(given.Secret)
+	case oci.SchemeBasic:
+		return oci.Basic(given.User, given.Secret)
+	default:
+		return oci.Anonymous
+	}
 }
 
 func grantOf(issued grant.Grant) broker.Grant {
