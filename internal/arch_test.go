@@ -99,6 +99,14 @@ var plan = []room{
 	{"depot", sum(words, "depot/bucket"), nil, "keeping files under keys knows words, never nouns"},
 	{"depot/bucket", none, nil, "a cloud's bucket and its answers are the same for who keeps files there and who downloads them; its words are the clouds'"},
 	{"inputs", sum(words, "depot/bucket"), nil, "downloading files knows words, never nouns"},
+	{
+		"blobs", []string{"fault", "depot/bucket"},
+		[]string{
+			"github.com/distribution/distribution/v3/registry/storage/driver", "github.com/opencontainers/go-digest",
+			"github.com/opencontainers/image-spec", "github.com/aws/smithy-go", "golang.org/x/sync/semaphore", "golang.org/x/sys/unix",
+		},
+		"keeping content by digest knows words and what clouds answer; who may have it, and where it is from, is its caller's to know",
+	},
 	{"gitfetch", []string{"fault", "secret", "source"}, nil, "fetching code needs words and what a package of code is; it knows no projects and no database"},
 	{"gitfetch/gittest", none, none, "a git host for tests is git itself, behind the standard library's server"},
 	{"engine", words, none, "what it means to run a container is said in words and values"},
@@ -207,7 +215,7 @@ var only = []struct {
 	{"github.com/spf13/pflag", []string{"cli", "app"}},
 	{"github.com/containerd/containerd", []string{"pull", "oci"}},
 	{"github.com/containerd/go-runc", []string{"engine/runc"}},
-	{"github.com/distribution/distribution", []string{"grant/granttest"}},
+	{"github.com/distribution/distribution", []string{"grant/granttest", "blobs"}},
 	{"github.com/johannesboyne/gofakes3", []string{"depot/depottest"}},
 	{"gocloud.dev", []string{"depot", "depot/bucket"}},
 	{"net/http", []string{

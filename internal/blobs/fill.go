@@ -1,0 +1,327 @@
+package blobs
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+	"slices"
+	"sync"
+
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+)
+
+// Stream is what an upstream answers.
+type Stream struct {
+	// Body brings the bytes from Offset on. Its Read fails soon after the context of
+	// the Fetch has ended. It is closed when it is not wanted any more.
+	Body io.ReadCloser
+
+	// Offset is where Body begins: at the offset that was asked for or, from an
+	// upstream that knows no ranges, before it; what is known is passed over.
+	Offset int64
+
+	// Size is the whole blob's, in bytes; -1 if the upstream does not say.
+	Size int64
+}
+
+// Fetch asks an upstream for a blob from an offset on. It is called again with
+// another one when a connection breaks, also after whoever gave it has closed its
+// Content. Its errors steer: a *fault.Error of the kinds Unavailable and Exhausted,
+// and any error that is no fault, is tried again, not before its RetryAfter; every
+// other is final for those who gave this Fetch.
+type Fetch func(ctx context.Context, offset int64) (Stream, error)
+
+// ongoing is how much of a download may be missing for it to go on when nobody waits
+// for it any more, if it has begun to arrive; of a larger one, half of it.
+const ongoing = 8 << 20
+
+// filling is a download that any number of clients read while it arrives.
+type filling struct {
+	store  *Store
+	digest digest.Digest
+	cancel context.CancelCauseFunc
+
+	mu       sync.Mutex
+	clients  []*client
+	asks     *client  // whose Fetch is used; it may have left
+	spool    *spooled // nil before the first byte
+	size     int64    // -1 is unknown
+	arrived  int64    // bytes in the spool
+	verified bool     // all of it is there and right
+	err      error    // why it ended otherwise
+	ended    bool     // nobody writes to the spool any more
+	changed  chan struct{}
+}
+
+// client is one who reads a filling.
+type client struct {
+	filling *filling
+	fetch   Fetch
+	ctx     context.Context
+	left    chan struct{} // closed when it leaves
+
+	err error // its own Fetch was refused; filling.mu guards it
+}
+
+// Fill gives a blob that is kept, or downloads it from its upstream, and gives it
+// while it arrives. Whoever asks for the same blob meanwhile, in this process, shares
+// the download, from any byte on: what has arrived is read at once, and what has not
+// is waited for. What arrived whole and is right is kept; what is not, by length or
+// digest, is kept never, and all who read it fail before its last byte. That it cannot
+// be kept is logged and fails nobody.
+//
+// A descriptor's Digest is needed. Its Size is compared with the upstream's where it
+// is above 0; a difference is a blob_size fault for this caller. The size that counts is
+// the upstream's; if that does not say, the descriptor's; if neither does, Fill waits
+// for the whole blob.
+//
+// A download whose connection breaks goes on at its byte, over a new one. It fails
+// with the upstream's error, or a blob_broken fault, after five tries in a row that
+// brought less than 64 KiB. A wait that the upstream asks for is kept, up to two
+// minutes; a longer one ends the download. If the upstream refuses one caller's Fetch
+// for good, that caller alone fails; the download goes on with another's, if one is
+// there. Whether a caller may have the blob at all is the caller's to know.
+//
+// When the last client has left, the download goes on if half of it is here, or if it
+// has begun to arrive and no more than 8 MiB are missing; otherwise it ends, and what
+// came is dropped.
+//
+// The context is for Reads, too; the download has its own.
+func (s *Store) Fill(ctx context.Context, want ocispec.Descriptor, fetch Fetch) (*Content, error) {
+	if !isDigest(want.Digest) {
+		return nil, digestInvalid(want.Digest)
+	}
+	content, err := s.Open(ctx, want.Digest)
+	switch {
+	case err == nil && want.Size > 0 && content.Size() != want.Size:
+		return nil, errors.Join(blobSize(want.Digest, want.Size, content.Size()), content.Close())
+	case err == nil, ctx.Err() != nil:
+		return content, err
+	case !errors.Is(err, ErrNotFound): // and the client need not suffer for it
+		s.config.Logger.Warn("a blob is fetched anew, since the cache cannot be read", "digest", want.Digest, "error", err)
+	}
+	c, err := s.join(ctx, want, fetch)
+	if err != nil {
+		return nil, err
+	}
+	return c.content(want)
+}
+
+// join makes a client of the blob's filling, which begins if there is none.
+func (s *Store) join(ctx context.Context, want ocispec.Descriptor, fetch Fetch) (*client, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ctx.Err() != nil {
+		return nil, errClosed
+	}
+	f := s.fillings[want.Digest]
+	begins := f == nil
+	if begins {
+		f = &filling{store: s, digest: want.Digest, size: -1}
+	}
+	c := &client{filling: f, fetch: fetch, ctx: ctx, left: make(chan struct{})}
+	f.mu.Lock()
+	f.clients = append(f.clients, c)
+	f.mu.Unlock()
+	if begins {
+		f.asks = c
+		filling, cancel := context.WithCancelCause(s.ctx)
+		f.cancel = cancel
+		s.fillings[want.Digest] = f
+		s.table.enter(want.Digest)
+		s.group.Go(func() { f.run(filling, max(want.Size, -1)) })
+	}
+	return c, nil
+}
+
+// joinWhole makes a client of a filling that has all of its blob; nil, if there is
+// none.
+func (s *Store) joinWhole(ctx context.Context, d digest.Digest) *client {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	f := s.fillings[d]
+	if f == nil {
+		return nil
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if !f.verified {
+		return nil
+	}
+	c := &client{filling: f, ctx: ctx, left: make(chan struct{})}
+	f.clients = append(f.clients, c)
+	return c
+}
+
+// content waits until the size is known.
+func (c *client) content(want ocispec.Descriptor) (*Content, error) {
+	f := c.filling
+	for {
+		f.mu.Lock()
+		size, err, changed := f.size, c.failure(), f.wait()
+		f.mu.Unlock()
+		switch {
+		case size >= 0 && want.Size > 0 && want.Size != size:
+			c.leave()
+			return nil, blobSize(want.Digest, want.Size, size)
+		case err != nil:
+			c.leave()
+			return nil, err
+		case size > 0 || size == 0 && c.isWhole(): // what is empty is right or not, and no Read would tell
+			return newContent(f.digest, about{size: size}, c, func() {}), nil
+		}
+		select {
+		case <-changed:
+		case <-c.ctx.Done():
+			c.leave()
+			return nil, context.Cause(c.ctx)
+		}
+	}
+}
+
+func (c *client) isWhole() bool {
+	c.filling.mu.Lock()
+	defer c.filling.mu.Unlock()
+	return c.filling.verified
+}
+
+// failure is why the client gets no more; the caller has the lock.
+func (c *client) failure() error {
+	if c.err != nil {
+		return c.err
+	}
+	return c.filling.err
+}
+
+// wait is closed when something changes; the caller has the lock.
+func (f *filling) wait() <-chan struct{} {
+	if f.changed == nil {
+		f.changed = make(chan struct{})
+	}
+	return f.changed
+}
+
+// change does something and tells those who wait.
+func (f *filling) change(do func()) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	do()
+	if f.changed != nil {
+		close(f.changed)
+		f.changed = nil
+	}
+}
+
+// readAt gives what is here from an offset on. The last byte is given when all are
+// known to be right.
+func (c *client) readAt(p []byte, offset int64) (int, error) {
+	f := c.filling
+	for {
+		f.mu.Lock()
+		most, err, changed := f.arrived, c.failure(), f.wait()
+		if !f.verified {
+			most = min(most, f.size-1)
+		}
+		file := f.spool
+		f.mu.Unlock()
+		if err != nil {
+			return 0, err
+		}
+		if offset < most {
+			select {
+			case <-c.left:
+				return 0, os.ErrClosed
+			default:
+			}
+			n, err := file.ReadAt(p[:min(int64(len(p)), most-offset)], offset)
+			if n > 0 {
+				return n, nil
+			}
+			return 0, broken(f.digest, err)
+		}
+		select {
+		case <-changed:
+		case <-c.left:
+			return 0, os.ErrClosed
+		case <-c.ctx.Done():
+			return 0, context.Cause(c.ctx)
+		}
+	}
+}
+
+func (c *client) close() error {
+	c.leave()
+	return nil
+}
+
+// leave ends the client. The last one ends the download, too, if little of it is here.
+func (c *client) leave() {
+	f, s := c.filling, c.filling.store
+	close(c.left)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.clients = slices.DeleteFunc(f.clients, func(other *client) bool { return other == c })
+	if len(f.clients) > 0 {
+		return
+	}
+	if !f.ended && !f.verified && !f.isMostlyHere() {
+		f.cancel(errAbandoned)
+		s.forget(f) // who comes now begins anew
+	}
+	f.tidy()
+}
+
+func (f *filling) isMostlyHere() bool {
+	return f.size >= 0 && (2*f.arrived >= f.size || f.size-f.arrived <= ongoing && f.arrived > 0)
+}
+
+// tidy lets go of the spool's file when neither the download nor a client has it. The
+// caller has the lock.
+func (f *filling) tidy() {
+	if !f.ended || len(f.clients) > 0 || f.spool == nil {
+		return
+	}
+	if err := f.spool.discard(); err != nil {
+		f.store.config.Logger.Warn("a file of the spool was not removed", "error", err)
+	}
+	f.spool = nil
+}
+
+// forget has nobody join a filling any more; the caller has the store's lock.
+func (s *Store) forget(f *filling) {
+	if s.fillings[f.digest] == f {
+		delete(s.fillings, f.digest)
+	}
+}
+
+// run downloads a blob and keeps it.
+func (f *filling) run(ctx context.Context, hint int64) {
+	s := f.store
+	defer f.cancel(nil)
+	err := f.download(ctx, hint)
+	if err != nil {
+		s.mu.Lock()
+		s.forget(f)
+		s.mu.Unlock()
+	}
+	f.change(func() { f.verified, f.err = err == nil, err })
+	switch {
+	case err == nil:
+		s.keep(ctx, f.digest, f.spool, f.size)
+	case errors.Is(err, errAbandoned), errors.Is(err, errClosed):
+	default:
+		s.config.Logger.Warn("a blob was not downloaded", "digest", f.digest, "error", err)
+	}
+	s.mu.Lock()
+	s.forget(f)
+	s.mu.Unlock()
+	s.table.leave(f.digest, err == nil, s.now())
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.ended = true
+	f.tidy()
+}
