@@ -147,6 +147,11 @@ var plan = []room{
 		"the HTTP door calls nouns and trades: no store, no SQL, no registry",
 	},
 	{
+		"mirror", words,
+		[]string{"github.com/opencontainers"},
+		"the cache's door needs words and the shapes of the specification; who may come in and what there is reach it as interfaces",
+	},
+	{
 		"cli",
 		sum(words, "client", "wire", "valohaiyaml", "source", "app", "demo"),
 		nil,
@@ -219,7 +224,7 @@ var only = []struct {
 	{"github.com/johannesboyne/gofakes3", []string{"depot/depottest"}},
 	{"gocloud.dev", []string{"depot", "depot/bucket"}},
 	{"net/http", []string{
-		"oci", "diagnosis", "grant", "pull", "depot/bucket", "depot/depottest", "inputs", "gitfetch", "api", "client", "app", "demo",
+		"oci", "diagnosis", "grant", "pull", "depot/bucket", "depot/depottest", "inputs", "gitfetch", "api", "mirror", "client", "app", "demo",
 		"grant/granttest", "gitfetch/gittest", "bench", "bench/pull",
 	}},
 	{"github.com/go-git", []string{"gitfetch"}},
