@@ -134,6 +134,16 @@ var plan = []room{
 		"a worker holds no keys: it speaks the API, pulls and runs, and has no store, vault or broker",
 	},
 
+	{
+		"cache",
+		sum(words, "account", "oci", "diagnosis", "blobs"),
+		[]string{
+			"github.com/hashicorp/golang-lru/v2", "github.com/opencontainers/go-digest", "github.com/opencontainers/image-spec",
+			"golang.org/x/sync/singleflight",
+		},
+		"who may read what through the cache needs who asks, the protocol and the kept bytes; credentials reach it as an interface",
+	},
+
 	// F4: shelves.
 	{"store", sum(words, nouns...), nil, "the store implements what nouns and trades ask for, and knows no tool and no door"},
 
@@ -161,15 +171,15 @@ var plan = []room{
 	// F6: the plan.
 	{
 		"app/adapter",
-		sum(words, "vault", "grant", "oci", "gitfetch", "account", "registry", "project", "execution", "broker", "worker", "wire"),
+		sum(words, "vault", "grant", "oci", "gitfetch", "account", "registry", "project", "execution", "broker", "cache", "dispatch", "worker", "wire", "mirror"),
 		none,
 		"adapters fit the tools to the interfaces of those who use them",
 	},
 	{
 		"app",
 		slices.Concat(words, nouns, []string{
-			"oci", "grant", "vault", "unpack", "pull", "depot", "gitfetch", "inputs", "engine", "engine/runc", "broker", "dispatch", "worker", "store",
-			"wire", "client", "api", "app/adapter",
+			"oci", "grant", "vault", "unpack", "pull", "depot", "gitfetch", "inputs", "engine", "engine/runc", "blobs", "broker", "cache", "dispatch", "worker", "store",
+			"wire", "client", "api", "mirror", "app/adapter",
 		}),
 		nil,
 		"app wires every room but the commands and the demo, which stand on it",

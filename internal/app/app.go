@@ -18,6 +18,7 @@ import (
 	"fairlead.dev/fairlead/internal/account"
 	"fairlead.dev/fairlead/internal/api"
 	"fairlead.dev/fairlead/internal/app/adapter"
+	"fairlead.dev/fairlead/internal/blobs"
 	"fairlead.dev/fairlead/internal/broker"
 	"fairlead.dev/fairlead/internal/client"
 	"fairlead.dev/fairlead/internal/depot"
@@ -52,6 +53,7 @@ type Server struct {
 
 	reach   *oci.Transport
 	depot   *depot.Depot
+	blobs   *blobs.Store // of the pull-through cache; nil: there is none
 	git     *gitfetch.Fetcher
 	machine machine // of the worker inside
 
@@ -153,6 +155,9 @@ func (s *Server) wire(ctx context.Context, version string) error {
 		Route: s.routeTo, Version: version, Logger: s.logger, Now: now,
 	})
 	if err != nil {
+		return err
+	}
+	if err := s.openMirror(ctx, selector); err != nil {
 		return err
 	}
 	s.first = FirstUser{Username: s.config.Admin, Organization: s.config.Organization}
@@ -309,6 +314,9 @@ func (s *Server) Close() error {
 	}
 	if s.depot != nil {
 		errs = append(errs, s.depot.Close())
+	}
+	if s.blobs != nil {
+		errs = append(errs, s.blobs.Close())
 	}
 	if s.store != nil {
 		errs = append(errs, s.store.Close())

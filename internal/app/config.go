@@ -41,6 +41,7 @@ type Config struct {
 	Worker WorkerConfig
 
 	Registries RegistryConfig
+	Cache      CacheConfig
 
 	// GitHosts are git hosts on private networks: HOST, or HOST=ADDRESS:PORT.
 	GitHosts []string
@@ -70,6 +71,23 @@ type WorkerConfig struct {
 	Pull        pull.Limits
 }
 
+// CacheConfig is the pull-through cache that a server has, or is.
+type CacheConfig struct {
+	URL       string // where blobs are kept; "": there is none
+	Limit     Bytes
+	Upstreams []string // HOST
+	Fresh     time.Duration
+	Stale     time.Duration
+}
+
+func (c *CacheConfig) flags(set *pflag.FlagSet) {
+	set.StringVar(&c.URL, "cache", "", "serve a pull-through cache at /v2/ and keep it there: file:///DIRECTORY, s3://BUCKET?region=REGION, gs://BUCKET or azblob://CONTAINER (default none)")
+	set.Var(&c.Limit, "cache-limit", "what the cache may keep; the least recently used goes first (default no limit)")
+	set.StringSliceVar(&c.Upstreams, "cache-upstream", nil, "registry that everybody may read through the cache without a credential: HOST; others only where a credential covers the image")
+	set.DurationVar(&c.Fresh, "cache-fresh", time.Minute, "how long what a registry showed holds: a right that is lost there is lost here after it")
+	set.DurationVar(&c.Stale, "cache-stale", time.Hour, "how long after that it is served while the registry is away or throttles; negative: never")
+}
+
 // RegistryConfig is how registries are reached, as curl's --resolve and
 // --cacert would say it.
 type RegistryConfig struct {
@@ -91,6 +109,7 @@ func (c *Config) Flags(set *pflag.FlagSet) {
 	set.BoolVar(&c.Worker.Enabled, "worker", true, "run executions on this machine too (needs root)")
 	c.Worker.flags(set)
 	c.Registries.flags(set)
+	c.Cache.flags(set)
 	set.StringVar(&c.Outputs, "outputs", "", "where outputs are kept: file:///DIRECTORY, s3://BUCKET?region=REGION, gs://BUCKET or azblob://CONTAINER (default DATA-DIR/outputs)")
 	set.StringSliceVar(&c.GitHosts, "git-host", nil, "git host on a private network that projects may be linked to: HOST, or HOST=ADDRESS:PORT to reach it there")
 	set.StringArrayVar(&c.IdentityTokens, "identity-token-file", nil, "file with the server's own OIDC token, for keyless credentials: FILE or AUDIENCE=FILE")

@@ -73,9 +73,12 @@ func TestAnUpstreamWithoutRangesSendsItAllAgainAndNoByteIsTakenTwice(t *testing.
 func TestADownloadThatBringsNothingEndsAfterSomeTries(t *testing.T) {
 	content := noise(22, 1<<20)
 	for name, answer := range map[string]func(w http.ResponseWriter, r *http.Request, content []byte) bool{
-		"nothing":        cutting(0, true),
-		"a few bytes":    cutting(1000, true),
-		"a server error": func(w http.ResponseWriter, _ *http.Request, _ []byte) bool { w.WriteHeader(http.StatusBadGateway); return true },
+		"nothing":     cutting(0, true),
+		"a few bytes": cutting(1000, true),
+		"a server error": func(w http.ResponseWriter, _ *http.Request, _ []byte) bool {
+			w.WriteHeader(http.StatusBadGateway)
+			return true
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			u := newUpstream(t, content)
@@ -142,14 +145,20 @@ func TestNothingOfAnUpstreamThatLiesIsKeptOrGivenWhole(t *testing.T) {
 		answer func(w http.ResponseWriter, r *http.Request) bool
 		code   string
 	}{
-		"another last byte":         {func(w http.ResponseWriter, _ *http.Request) bool { return send(w, len(altered), altered) }, "blob_altered"},
-		"another first byte":        {func(w http.ResponseWriter, _ *http.Request) bool { return send(w, len(first), first) }, "blob_altered"},
-		"other bytes, no length":    {func(w http.ResponseWriter, _ *http.Request) bool { return send(w, -1, altered) }, "blob_altered"},
-		"a byte more, no length":    {func(w http.ResponseWriter, _ *http.Request) bool { return send(w, -1, append(bytes.Clone(content), 0)) }, "blob_altered"},
-		"nothing":                   {func(w http.ResponseWriter, _ *http.Request) bool { return send(w, 0, nil) }, "blob_size"},
-		"a byte less":               {func(w http.ResponseWriter, _ *http.Request) bool { return send(w, len(content)-1, content[:len(content)-1]) }, "blob_size"},
-		"a byte more":               {func(w http.ResponseWriter, _ *http.Request) bool { return send(w, len(content)+1, append(bytes.Clone(content), 0)) }, "blob_size"},
-		"a page of its own instead": {func(w http.ResponseWriter, _ *http.Request) bool { return send(w, 16, []byte("<html>login</html>")[:16]) }, "blob_size"},
+		"another last byte":      {func(w http.ResponseWriter, _ *http.Request) bool { return send(w, len(altered), altered) }, "blob_altered"},
+		"another first byte":     {func(w http.ResponseWriter, _ *http.Request) bool { return send(w, len(first), first) }, "blob_altered"},
+		"other bytes, no length": {func(w http.ResponseWriter, _ *http.Request) bool { return send(w, -1, altered) }, "blob_altered"},
+		"a byte more, no length": {func(w http.ResponseWriter, _ *http.Request) bool { return send(w, -1, append(bytes.Clone(content), 0)) }, "blob_altered"},
+		"nothing":                {func(w http.ResponseWriter, _ *http.Request) bool { return send(w, 0, nil) }, "blob_size"},
+		"a byte less": {func(w http.ResponseWriter, _ *http.Request) bool {
+			return send(w, len(content)-1, content[:len(content)-1])
+		}, "blob_size"},
+		"a byte more": {func(w http.ResponseWriter, _ *http.Request) bool {
+			return send(w, len(content)+1, append(bytes.Clone(content), 0))
+		}, "blob_size"},
+		"a page of its own instead": {func(w http.ResponseWriter, _ *http.Request) bool {
+			return send(w, 16, []byte("<html>login</html>")[:16])
+		}, "blob_size"},
 		"another size on the way": {func(w http.ResponseWriter, r *http.Request) bool {
 			if r.Header.Get("Range") == "" {
 				return cutting(300_000, true)(w, r, content)
@@ -332,7 +341,9 @@ func TestAConnectionThatBringsNothingIsGivenUp(t *testing.T) {
 		}
 		defer store.Close()
 		stuck := &spoken{begun: time.Now(), answers: []func(context.Context) (blobs.Stream, error){
-			func(ctx context.Context) (blobs.Stream, error) { return blobs.Stream{Body: silent{ctx}, Size: int64(len(content))}, nil },
+			func(ctx context.Context) (blobs.Stream, error) {
+				return blobs.Stream{Body: silent{ctx}, Size: int64(len(content))}, nil
+			},
 		}}
 		c, err := store.Fill(t.Context(), descriptor(content), stuck.fetch)
 		if err != nil {

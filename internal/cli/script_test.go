@@ -75,7 +75,7 @@ func TestStories(t *testing.T) {
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			"serve": serve, "kill-server": kill, "end-server": end, "interrupt": interrupt,
 			"attempts": waitForAttempts, "never-twice": neverTwice, "small-disk": smallDisk,
-			"commit": commit, "watch": watch, "memory": memory, "crash": crash,
+			"commit": commit, "watch": watch, "memory": memory, "crash": crash, "pull-through": pullThrough,
 		},
 	})
 }

@@ -75,8 +75,9 @@ type Backend interface {
 	// bytes are fetched when they are first read, from where the content was
 	// sought to. Seeking to the end tells the size, at once. The content is read
 	// until the end of the request and then closed. Reading fails, rather than
-	// ends, before bytes that were not verified can complete a blob. An *os.File
-	// is sent by the kernel, which is the fastest way.
+	// ends, before bytes that were not verified can complete a blob. What a
+	// method File() *os.File of the content gives is sent by the kernel, which is the
+	// fastest way.
 	Blob(ctx context.Context, client Client, ref image.Reference) (io.ReadSeekCloser, error)
 
 	// Tags lists the tags of a repository, in lexical order; the reference's own

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -44,7 +45,11 @@ func (d *door) blob(w *recorder, r *http.Request, v *visit) error {
 		return err
 	}
 	defer content.Close()
-	return serveContent(w, r, "application/octet-stream", v.target.ref.Digest(), content)
+	body := io.ReadSeeker(content)
+	if filed, is := content.(interface{ File() *os.File }); is && filed.File() != nil {
+		body = filed.File()
+	}
+	return serveContent(w, r, "application/octet-stream", v.target.ref.Digest(), body)
 }
 
 // serveContent serves what a digest names: all of it, a range, or that the client

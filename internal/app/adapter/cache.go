@@ -1,0 +1,88 @@
+package adapter
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"fairlead.dev/fairlead/internal/broker"
+	"fairlead.dev/fairlead/internal/cache"
+	"fairlead.dev/fairlead/internal/fault"
+	"fairlead.dev/fairlead/internal/image"
+	"fairlead.dev/fairlead/internal/oci"
+)
+
+// Upstreams are the registries that the pull-through cache reads, with the
+// credentials of whoever reads: a broker as a cache.Authority.
+type Upstreams struct {
+	Broker    *broker.Broker
+	Selector  broker.Selector
+	Transport *oci.Transport
+
+	// Listed are hosts that an admin lets everybody read without a credential. Of
+	// other hosts only what a credential covers is read: the cache is no open proxy.
+	Listed map[string]bool
+
+	mu     sync.Mutex
+	routes map[broker.Reach]*oci.Transport
+}
+
+// Access gives the way of a reader to a repository.
+func (u *Upstreams) Access(ctx context.Context, reader cache.Reader, ref image.Reference, refused time.Time) (cache.Access, error) {
+	selection, err := u.Selector.Select(ctx, reader.Project, ref)
+	if err != nil {
+		return cache.Access{}, err
+	}
+	if _, covered := selection.Winner(); !covered && !u.Listed[ref.Host()] {
+		return cache.Access{}, fault.New(fault.Denied, "upstream_unknown", "no registry credential of %s covers %s, and %s is not one of the cache's upstreams for everybody", reader.Project.Owner.Name, ref.Name(), ref.Host()).
+			WithHint("Register a credential with a pattern that covers it, or have the operator name the host with --cache-upstream.")
+	}
+	answer, err := u.Broker.Grant(ctx, broker.Request{
+		Actor: reader.Actor, Project: reader.Project, ExecutionID: reader.ExecutionID, Image: ref, Refused: refused, Kept: true,
+	})
+	if err != nil {
+		return cache.Access{}, err
+	}
+	given := answer.Grant
+	if given.Role != nil {
+		return cache.Access{}, fault.New(fault.Denied, "role_of_worker", "the credential %s is a role of the worker's own, which the cache does not have", answer.Credential.Name).
+			WithHint("Pull from the registry directly, or register a credential of another kind for %s.", ref.Name())
+	}
+	transport, err := u.transport(given.Reach)
+	if err != nil {
+		return cache.Access{}, err
+	}
+	access := cache.Access{Authorization: authorizationOf(given), IssuedAt: given.IssuedAt, ExpiresAt: given.ExpiresAt}
+	if answer.Credential == nil {
+		access.Route = transport.ForStranger(ref.Host())
+		return access, nil
+	}
+	access.Route = transport.For(ref.Host())
+	access.Credential, access.Version, access.Name = answer.Credential.ID, answer.Credential.Version, answer.Credential.Name
+	return access, nil
+}
+
+// transport is the way that a credential says; each has connections of its own.
+func (u *Upstreams) transport(reach broker.Reach) (*oci.Transport, error) {
+	if reach == (broker.Reach{}) {
+		return u.Transport, nil
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if known := u.routes[reach]; known != nil {
+		return known, nil
+	}
+	way, err := oci.ParseReach(reach.Proxy, reach.CA, reach.Addresses)
+	if err != nil {
+		return nil, err
+	}
+	made, err := u.Transport.With(way)
+	if err != nil {
+		return nil, err
+	}
+	if u.routes == nil {
+		u.routes = make(map[broker.Reach]*oci.Transport)
+	}
+	u.routes[reach] = made
+	return made, nil
+}
