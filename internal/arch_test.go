@@ -100,7 +100,8 @@ var plan = []room{
 	{"depot/bucket", none, nil, "a cloud's bucket and its answers are the same for who keeps files there and who downloads them; its words are the clouds'"},
 	{"inputs", sum(words, "depot/bucket"), nil, "downloading files knows words, never nouns"},
 	{
-		"blobs", []string{"fault", "depot/bucket"},
+		"blobs",
+		[]string{"fault", "depot/bucket"},
 		[]string{
 			"github.com/distribution/distribution/v3/registry/storage/driver", "github.com/opencontainers/go-digest",
 			"github.com/opencontainers/image-spec", "github.com/aws/smithy-go", "golang.org/x/sync/semaphore", "golang.org/x/sys/unix",
