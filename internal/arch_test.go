@@ -164,9 +164,9 @@ var plan = []room{
 	},
 	{
 		"cli",
-		sum(words, "client", "wire", "valohaiyaml", "source", "app", "demo"),
+		sum(words, "client", "wire", "valohaiyaml", "source", "mirror", "app", "demo"),
 		nil,
-		"commands speak the API, read the files of a project, and start what app or demo wired",
+		"commands speak the API, read the files of a project, tell clients of the cache, and start what app or demo wired",
 	},
 
 	// F6: the plan.

@@ -121,7 +121,7 @@ func newRoot(version string, streams IO) *cobra.Command {
 		newLogin(s), newLogout(s),
 		newRun(s), newExecution(s), newLint(s), newExplain(s), newCheck(s),
 		newRegistry(s), newOrganization(s), newUser(s), newProject(s), newEnvironment(s), newToken(s), newWorkerToken(s),
-		newKeys(s), newAudit(s),
+		newCache(s), newKeys(s), newAudit(s),
 	)
 	for _, c := range everyCommand(root) {
 		explainArgs(c)

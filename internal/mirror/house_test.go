@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/tls"
 	"encoding/json"
+	"encoding/pem"
 	"fmt"
 	"io"
 	"log"
@@ -13,6 +14,8 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"net/url"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -242,6 +245,16 @@ func (h *house) line(code string) map[string]any {
 			h.t.Fatal("no such line")
 		}
 	}
+}
+
+// authority is a file with the certificate to trust the door by.
+func (h *house) authority() string {
+	h.t.Helper()
+	path := filepath.Join(h.t.TempDir(), "ca.crt")
+	if err := os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: h.server.Certificate().Raw}), 0o600); err != nil {
+		h.t.Fatal(err)
+	}
+	return path
 }
 
 // manifestPath is where a manifest of an upstream is, by path.
