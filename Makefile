@@ -35,11 +35,12 @@ MEASURES ?=
 # What make bench-pull is told: --quick, --size 100MB, --runs 3, --json…
 PULL ?=
 
-# Programs that make bench-pull measures beside Fairlead, of these versions, and
-# that make test-trees has images made by.
+# Programs that make bench-pull measures beside Fairlead, of these versions, that
+# make test-trees has images made by, and that make test-conformance pulls with.
 PEERS := .tools/peers
 CONTAINERD_VERSION := v2.4.2
 CRANE_VERSION := v0.22.1
+CONFORMANCE_VERSION := v0.0.0-20260831232431-97274622c111
 peer = CGO_ENABLED=0 GOBIN='$(CURDIR)/$(PEERS)' go install $(1)
 
 .PHONY: help
@@ -81,6 +82,19 @@ test-trees-prerequisites: ## Install what makes the images of make test-trees
 	$(call peer,github.com/google/go-containerregistry/cmd/crane@$(CRANE_VERSION))
 	@mkdir -p .tools/debs && cd .tools/debs && { ls *.deb >/dev/null 2>&1 || { apt-get update -qq && apt-get download -qq $(DEBS); } || \
 		{ echo "Put packages of Debian ($(DEBS)) into .tools/debs: make test-trees compares their files."; exit 1; }; }
+
+.PHONY: test-conformance
+test-conformance: test-conformance-prerequisites ## Run the OCI's own suite and other clients against the cache's door (as root)
+	PATH="$(CURDIR)/$(PEERS):$$PATH" GOFLAGS= go test -buildvcs=false -tags disable_grpc_modules,conformance -count 1 \
+		-run 'Suite|Client' ./internal/mirror
+
+.PHONY: test-conformance-prerequisites
+test-conformance-prerequisites: ## Install what make test-conformance runs
+	$(call peer,github.com/opencontainers/distribution-spec/conformance@$(CONFORMANCE_VERSION))
+	$(call peer,github.com/google/go-containerregistry/cmd/crane@$(CRANE_VERSION))
+	$(call peer,github.com/containerd/containerd/v2/cmd/containerd@$(CONTAINERD_VERSION))
+	$(call peer,github.com/containerd/containerd/v2/cmd/ctr@$(CONTAINERD_VERSION))
+	$(call need,command -v skopeo && command -v podman,skopeo podman,make test-conformance pulls with them)
 
 .PHONY: lint
 lint: $(LINT) $(DEMO_SHELL) ## Run go vet, gofumpt and the other linters of .golangci.yaml
