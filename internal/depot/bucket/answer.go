@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"cloud.google.com/go/auth"
 	"cloud.google.com/go/storage"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/Azure/azure-sdk-for-go/sdk/azidentity"
@@ -106,11 +107,14 @@ func explainGoogle(err error) (Answer, bool) {
 	answer := Answer{cloud: "gs"}
 	api, isAPI := errors.AsType[*googleapi.Error](err)
 	token, isToken := errors.AsType[*oauth2.RetrieveError](err)
+	_, isAuth := errors.AsType[*auth.Error](err) // of a later library, for the same
 	switch {
-	case errors.Is(err, errGoogleLogin):
+	case errors.Is(err, ErrGoogleLogin):
 		answer.Trouble = Login
 	case isToken:
 		answer.Trouble, answer.Word = Login, token.ErrorCode
+	case isAuth:
+		answer.Trouble = Login
 	case isAPI:
 		answer.Word = http.StatusText(api.Code)
 		switch api.Code {

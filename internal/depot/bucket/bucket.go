@@ -126,8 +126,9 @@ func (a asKept) RoundTrip(r *http.Request) (*http.Response, error) {
 	return response, err
 }
 
-// errGoogleLogin is of a login that could not even be read.
-var errGoogleLogin = errors.New("no login for Google Cloud")
+// ErrGoogleLogin is of a login that could not even be read. Whoever logs in to Google
+// another way than Open may wrap it, for Explain.
+var ErrGoogleLogin = errors.New("no login for Google Cloud")
 
 // googleTokens are the logins that tokens are at hand for, by what they were
 // read from.
@@ -140,7 +141,7 @@ func googleLogin(ctx context.Context, universe string) (tokens oauth2.TokenSourc
 		Scopes: []string{"https://www.googleapis.com/auth/devstorage.read_write"}, UniverseDomain: universe,
 	})
 	if err != nil {
-		return nil, "", fmt.Errorf("%w: %w", errGoogleLogin, err)
+		return nil, "", fmt.Errorf("%w: %w", ErrGoogleLogin, err)
 	}
 	if in, err = found.GetUniverseDomain(); err != nil {
 		in = universe
@@ -151,7 +152,7 @@ func googleLogin(ctx context.Context, universe string) (tokens oauth2.TokenSourc
 	kept, _ := googleTokens.LoadOrStore(sha256.Sum256([]byte(in+"\n"+string(found.JSON))), found.TokenSource)
 	tokens, ok := kept.(oauth2.TokenSource)
 	if !ok {
-		return nil, "", errGoogleLogin
+		return nil, "", ErrGoogleLogin
 	}
 	return tokens, in, nil
 }

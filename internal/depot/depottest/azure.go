@@ -145,6 +145,8 @@ func (a *azure) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		refusal = &azureError{http.StatusNotFound, "ContainerNotFound", "The specified container does not exist.", ""}
 	case r.Method == http.MethodPut:
 		refusal = a.write(w, r, key)
+	case key == "" && r.Method == http.MethodGet && r.URL.Query().Get("restype") == "container" && r.URL.Query().Get("comp") == "list":
+		a.list(w, r)
 	case r.URL.Query().Get("comp") != "":
 		refusal = &azureError{http.StatusNotImplemented, "NotImplemented", "This is not known here.", ""}
 	default:
@@ -225,8 +227,8 @@ func azureText(r *http.Request) string {
 
 // object tells of a blob, gives its bytes, or deletes it.
 func (a *azure) object(w http.ResponseWriter, r *http.Request, key string) *azureError {
-	found, is := a.find(key)
-	etag := fmt.Sprintf(`"0x8D%013X"`, found.generation)
+	found, is := a.copied(key)
+	etag := found.azureTag()
 	switch condition := r.Header.Get("If-Match"); {
 	case !is:
 		return &azureError{http.StatusNotFound, "BlobNotFound", "The specified blob does not exist.", ""}
@@ -251,7 +253,11 @@ func (a *azure) object(w http.ResponseWriter, r *http.Request, key string) *azur
 	header.Set("ETag", etag)
 	header.Set("Last-Modified", found.modified.Format(http.TimeFormat))
 	header.Set("X-Ms-Creation-Time", found.modified.Format(http.TimeFormat))
-	header.Set("X-Ms-Blob-Type", "BlockBlob")
+	header.Set("X-Ms-Blob-Type", found.azureType())
+	if found.source != nil {
+		header.Set("X-Ms-Copy-Id", azureCopy)
+		header.Set("X-Ms-Copy-Status", found.azureCopyStatus())
+	}
 	header.Set("X-Ms-Version", r.Header.Get("X-Ms-Version"))
 	header.Set("Content-Type", found.kind)
 	header.Set("Accept-Ranges", "bytes")
@@ -282,10 +288,24 @@ func (a *azure) write(w http.ResponseWriter, r *http.Request, key string) *azure
 	if told := r.Header.Get("Content-MD5"); told != "" && told != base64.StdEncoding.EncodeToString(sum[:]) {
 		return &azureError{http.StatusBadRequest, "Md5Mismatch", "The MD5 value specified in the request did not match with the MD5 value calculated by the server.", ""}
 	}
-	kind := r.Header.Get("X-Ms-Blob-Content-Type")
+	kind, status := r.Header.Get("X-Ms-Blob-Content-Type"), http.StatusCreated
 	switch comp := r.URL.Query().Get("comp"); {
 	case comp == "" && r.Header.Get("X-Ms-Blob-Type") == "BlockBlob":
 		a.keep(key, object{content: body, kind: kind})
+	case comp == "" && r.Header.Get("X-Ms-Blob-Type") == "AppendBlob" && len(body) == 0:
+		a.keep(key, object{kind: kind, appends: true})
+	case comp == "appendblock":
+		if refusal := a.append(r, key, body); refusal != nil {
+			return refusal
+		}
+	case comp == "" && r.Header.Get("X-Ms-Copy-Source") != "":
+		if refusal := a.copy(r, key); refusal != nil {
+			return refusal
+		}
+		found, _ := a.find(key)
+		w.Header().Set("X-Ms-Copy-Id", azureCopy)
+		w.Header().Set("X-Ms-Copy-Status", found.azureCopyStatus())
+		status = http.StatusAccepted
 	case comp == "block":
 		id := r.URL.Query().Get("blockid")
 		if raw, err := base64.StdEncoding.DecodeString(id); err != nil || len(raw) == 0 || len(raw) > 64 {
@@ -317,9 +337,9 @@ func (a *azure) write(w http.ResponseWriter, r *http.Request, key string) *azure
 		return &azureError{http.StatusNotImplemented, "NotImplemented", "This is not known here.", ""}
 	}
 	found, _ := a.find(key)
-	w.Header().Set("ETag", fmt.Sprintf(`"0x8D%013X"`, found.generation))
+	w.Header().Set("ETag", found.azureTag())
 	w.Header().Set("Last-Modified", found.modified.Format(http.TimeFormat))
 	w.Header().Set("X-Ms-Request-Server-Encrypted", "true")
-	w.WriteHeader(http.StatusCreated)
+	w.WriteHeader(status)
 	return nil
 }

@@ -45,6 +45,7 @@ type Cloud struct {
 	drop   int // of the next writes, whose connection is closed
 	asked  int
 	closed map[string]bool // rights that the login does not have: read, write
+	copies int             // how often a copy is asked for before it is done
 	public bool
 }
 
@@ -126,11 +127,25 @@ func (c *Cloud) DropWrites(requests int) {
 	c.drop = requests
 }
 
+// SlowCopies has each copy go on, at Azure, until it was asked for so often.
+func (c *Cloud) SlowCopies(asked int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.copies = asked
+}
+
 // Forbid takes a right from the login: "read" or "write".
 func (c *Cloud) Forbid(right string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.closed[right] = true
+}
+
+// Allow gives a right back.
+func (c *Cloud) Allow(right string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.closed, right)
 }
 
 // Publish lets everybody read the bucket's files, in S3 and at Google.
@@ -213,6 +228,11 @@ type object struct {
 	kind       string
 	generation int64 // counts the bucket's changes
 	modified   time.Time
+
+	// Of Azure.
+	appends bool   // it is an append blob
+	copying int    // how often more it is asked for before the copy is done
+	source  []byte // what it will be then
 }
 
 // objects are a bucket's files, and the uploads that have begun.
@@ -250,6 +270,23 @@ func (o *objects) find(key string) (object, bool) {
 func (o *objects) get(key string) ([]byte, bool) {
 	found, is := o.find(key)
 	return found.content, is
+}
+
+// listMost is how many files the clouds list at once.
+const listMost = 1000
+
+// below are the keys that begin so, in order.
+func (o *objects) below(prefix string) []string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	var keys []string
+	for key := range o.byKey {
+		if strings.HasPrefix(key, prefix) {
+			keys = append(keys, key)
+		}
+	}
+	slices.Sort(keys)
+	return keys
 }
 
 func (o *objects) remove(key string) bool {

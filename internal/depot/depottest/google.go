@@ -13,6 +13,7 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"hash/crc32"
 	"io"
@@ -63,6 +64,7 @@ func Google(t *testing.T) *Cloud {
 	t.Helper()
 	g := newGoogle()
 	world.serve(t, "storage.googleapis.com", g)
+	world.serve(t, "www.googleapis.com", g) // its name of old, which works for uploads still
 	world.serve(t, "oauth2.googleapis.com", http.HandlerFunc(g.tokens))
 	t.Setenv("GOOGLE_APPLICATION_CREDENTIALS", serviceAccount(t, g.key))
 	g.Spoil = map[string]func(*testing.T){
@@ -181,7 +183,16 @@ func (g *googleCloud) holds(assertion string) bool {
 	}
 	now := time.Now().Unix()
 	return json.Unmarshal(text, &claims) == nil && claims.Issuer == googleAccount && claims.Audience == googleTokens && claims.Issued <= now+60 &&
-		claims.Expires > now && claims.Expires-claims.Issued <= 3600 && claims.Scope == "https://www.googleapis.com/auth/devstorage.read_write"
+		claims.Expires > now && claims.Expires-claims.Issued <= 3600 && mayWrite(claims.Scope)
+}
+
+// mayWrite reports whether a token for some scopes is good for storing files.
+// https://cloud.google.com/storage/docs/oauth-scopes
+func mayWrite(scopes string) bool {
+	return slices.ContainsFunc(strings.Fields(scopes), func(scope string) bool {
+		scope = strings.TrimPrefix(scope, "https://www.googleapis.com/auth/")
+		return scope == "devstorage.read_write" || scope == "devstorage.full_control" || scope == "cloud-platform"
+	})
 }
 
 // googleError refuses as the JSON API does.
@@ -231,8 +242,10 @@ func (g *googleCloud) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 		g.upload(w, r)
+	case path == googleBucket+"/o" && r.Method == http.MethodGet:
+		g.list(w, r)
 	case isJSON:
-		bucket, escaped, _ := strings.Cut(path, "/o/")
+		bucket, escaped, _ := strings.Cut(strings.TrimSuffix(path, "/o"), "/o/")
 		key, err := url.PathUnescape(escaped)
 		if bucket != googleBucket || err != nil {
 			googleError(w, http.StatusNotFound, "notFound", "The specified bucket does not exist.")
@@ -268,17 +281,69 @@ func (g *googleCloud) object(w http.ResponseWriter, r *http.Request, key string)
 
 func tell(w http.ResponseWriter, key string, found object) {
 	w.Header().Set("Content-Type", "application/json; charset=UTF-8")
-	sum := md5.Sum(found.content) //nolint:gosec // as above
-	text, err := json.Marshal(map[string]string{
-		"kind": "storage#object", "name": key, "bucket": googleBucket, "size": strconv.Itoa(len(found.content)), "contentEncoding": found.encoding,
-		"generation": strconv.FormatInt(found.generation, 10), "metageneration": "1", "contentType": found.kind,
-		"md5Hash": base64.StdEncoding.EncodeToString(sum[:]), "crc32c": crc32c(found.content), "etag": fmt.Sprintf("CK%dEAE=", found.generation),
-		"timeCreated": found.modified.Format(time.RFC3339Nano), "updated": found.modified.Format(time.RFC3339Nano),
-	})
+	text, err := json.Marshal(resource(key, found))
 	if err != nil {
 		panic(err)
 	}
 	_, _ = w.Write(text)
+}
+
+// resource is what is told of a file.
+func resource(key string, found object) map[string]string {
+	sum := md5.Sum(found.content) //nolint:gosec // as above
+	return map[string]string{
+		"kind": "storage#object", "name": key, "bucket": googleBucket, "size": strconv.Itoa(len(found.content)), "contentEncoding": found.encoding,
+		"generation": strconv.FormatInt(found.generation, 10), "metageneration": "1", "contentType": found.kind,
+		"md5Hash": base64.StdEncoding.EncodeToString(sum[:]), "crc32c": crc32c(found.content), "etag": fmt.Sprintf("CK%dEAE=", found.generation),
+		"timeCreated": found.modified.Format(time.RFC3339Nano), "updated": found.modified.Format(time.RFC3339Nano),
+	}
+}
+
+// list gives the files and folders below a prefix, some at a time.
+// https://cloud.google.com/storage/docs/json_api/v1/objects/list
+func (g *googleCloud) list(w http.ResponseWriter, r *http.Request) {
+	query := r.URL.Query()
+	most, err := strconv.Atoi(query.Get("maxResults"))
+	if err != nil || most > listMost {
+		most = listMost
+	}
+	var answer struct {
+		Kind     string              `json:"kind"`
+		Items    []map[string]string `json:"items,omitempty"`
+		Prefixes []string            `json:"prefixes,omitempty"`
+		Next     string              `json:"nextPageToken,omitempty"`
+	}
+	answer.Kind = "storage#objects"
+	for _, key := range g.below(query.Get("prefix")) {
+		name, folder := key, ""
+		if delimiter := query.Get("delimiter"); delimiter != "" {
+			if before, _, in := strings.Cut(strings.TrimPrefix(key, query.Get("prefix")), delimiter); in {
+				folder = query.Get("prefix") + before + delimiter
+				name = folder
+			}
+		}
+		if token := query.Get("pageToken"); token != "" && name <= token || slices.Contains(answer.Prefixes, folder) {
+			continue
+		}
+		if len(answer.Items)+len(answer.Prefixes) == most {
+			break
+		}
+		answer.Next = name
+		if folder != "" {
+			answer.Prefixes = append(answer.Prefixes, folder)
+			continue
+		}
+		if found, is := g.find(key); is {
+			answer.Items = append(answer.Items, resource(key, found))
+		}
+	}
+	if len(answer.Items)+len(answer.Prefixes) < most {
+		answer.Next = ""
+	}
+	w.Header().Set("Content-Type", "application/json; charset=UTF-8")
+	if err := json.NewEncoder(w).Encode(answer); err != nil {
+		panic(err)
+	}
 }
 
 func crc32c(content []byte) string {
@@ -374,8 +439,17 @@ func (g *googleCloud) upload(w http.ResponseWriter, r *http.Request) {
 		}
 		g.finish(w, r, about, content)
 	case "resumable":
-		if json.NewDecoder(r.Body).Decode(&about) != nil {
+		// The name is in the body or in the query, and without a body there is no more
+		// to say.
+		if err := json.NewDecoder(r.Body).Decode(&about); err != nil && !errors.Is(err, io.EOF) {
 			googleError(w, http.StatusBadRequest, "parseError", "Parse Error")
+			return
+		}
+		if about.Name == "" {
+			about.Name, about.ContentType = r.URL.Query().Get("name"), r.Header.Get("X-Upload-Content-Type")
+		}
+		if about.Name == "" {
+			googleError(w, http.StatusBadRequest, "required", "Required parameter: name")
 			return
 		}
 		name := rand.Text()
