@@ -104,7 +104,7 @@ var plan = []room{
 		[]string{"fault", "depot/bucket"},
 		[]string{
 			"github.com/distribution/distribution/v3/registry/storage/driver", "github.com/opencontainers/go-digest",
-			"github.com/opencontainers/image-spec", "github.com/aws/smithy-go", "golang.org/x/sync/semaphore", "golang.org/x/sys/unix",
+			"github.com/opencontainers/image-spec", "github.com/Azure/azure-sdk-for-go/sdk/azcore", "github.com/aws/smithy-go", "golang.org/x/sync/semaphore", "golang.org/x/sys/unix",
 		},
 		"keeping content by digest knows words and what clouds answer; who may have it, and where it is from, is its caller's to know",
 	},

@@ -19,6 +19,7 @@ import (
 	"github.com/distribution/distribution/v3/registry/storage/driver/gcs"
 	s3 "github.com/distribution/distribution/v3/registry/storage/driver/s3-aws"
 
+	"fairlead.dev/fairlead/internal/depot/bucket"
 	"fairlead.dev/fairlead/internal/fault"
 )
 
@@ -124,9 +125,13 @@ func (a address) open(ctx context.Context) (storagedriver.StorageDriver, error) 
 			return nil, errors.New("STORAGE_EMULATOR_HOST is set, and large uploads would go past it to Google")
 		}
 		// Its source of tokens keeps the context and outlives the call.
-		return gcs.FromParameters(context.WithoutCancel(ctx), map[string]any{
+		driver, err := gcs.FromParameters(context.WithoutCancel(ctx), map[string]any{
 			"bucket": a.bucket, "rootdirectory": a.prefix, "chunksize": googleChunk,
 		})
+		if err != nil {
+			return nil, fmt.Errorf("%w: %w", bucket.ErrGoogleLogin, err)
+		}
+		return driver, nil
 	default:
 		return a.openAzure(ctx)
 	}

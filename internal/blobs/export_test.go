@@ -14,3 +14,10 @@ func (s *Store) Clients(d digest.Digest) int {
 	defer f.mu.Unlock()
 	return len(f.clients)
 }
+
+// IsFilling reports whether a blob is on its way.
+func (s *Store) IsFilling(d digest.Digest) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.fillings[d] != nil
+}

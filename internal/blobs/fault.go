@@ -5,9 +5,12 @@ import (
 	"errors"
 	"io"
 	"io/fs"
+	"regexp"
+	"strconv"
 	"strings"
 	"syscall"
 
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/aws/smithy-go"
 	storagedriver "github.com/distribution/distribution/v3/registry/storage/driver"
 	"github.com/opencontainers/go-digest"
@@ -40,7 +43,9 @@ func (p *place) asFault(err error) error {
 		return fault.New(fault.Exhausted, "blobs_full", "%s is full", p.name).
 			WithHint("Make room, or give the cache a smaller limit.").WithCause(err)
 	}
-	err = unwrap(err)
+	if err = unwrap(err); errors.Is(err, context.Canceled) {
+		return err
+	}
 	answer := bucket.Explain(err)
 	hint, cause := answer.Mend(server), bucket.Hush(err)
 	if errors.Is(err, errNoRegion) {
@@ -94,7 +99,7 @@ func unwrap(err error) error {
 	}
 	inside, is := errors.AsType[coded](err)
 	if !is {
-		return err
+		return unflattened(err)
 	}
 	code := inside.Code()
 	switch {
@@ -106,6 +111,26 @@ func unwrap(err error) error {
 		return err
 	}
 	return &smithy.GenericAPIError{Code: code, Message: inside.Message()}
+}
+
+// flattened finds what the driver for Azure leaves of an answer's error where it makes
+// a text of it.
+var flattened = regexp.MustCompile(`(?s)RESPONSE ([0-9]{3}):.*ERROR CODE: (\w+)`)
+
+// unflattened is that error again, without the text.
+func unflattened(err error) error {
+	if _, whole := errors.AsType[*azcore.ResponseError](err); whole {
+		return err
+	}
+	if strings.HasSuffix(err.Error(), context.Canceled.Error()) {
+		return context.Canceled
+	}
+	parts := flattened.FindStringSubmatch(err.Error())
+	if parts == nil {
+		return err
+	}
+	status, _ := strconv.Atoi(parts[1]) // three digits
+	return &azcore.ResponseError{StatusCode: status, ErrorCode: parts[2]}
 }
 
 // blobMissing is the error of Open and Stat for what is not there.

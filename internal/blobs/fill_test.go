@@ -162,7 +162,7 @@ func TestBytesAreGivenWhileTheyArriveAndARangeAheadWaits(t *testing.T) {
 
 func TestManyReadersOfAColdBlobShareOneDownload(t *testing.T) {
 	const readers = 64
-	content := noise(4, 24<<20)
+	content := noise(4, 8<<20)
 	u := newUpstream(t, content)
 	store := openStore(t, blobs.Config{})
 	want := descriptor(content)

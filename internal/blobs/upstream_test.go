@@ -252,10 +252,10 @@ func waitKept(t testing.TB, store *blobs.Store, d digest.Digest) {
 	t.Helper()
 	for {
 		_, err := store.Stat(t.Context(), d)
-		if err == nil {
+		if err == nil && !store.IsFilling(d) {
 			return
 		}
-		if !errors.Is(err, blobs.ErrNotFound) || t.Context().Err() != nil {
+		if err != nil && !errors.Is(err, blobs.ErrNotFound) {
 			t.Fatal(err)
 		}
 		pause(t)
