@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"fairlead.dev/fairlead/bench/far"
 	"fairlead.dev/fairlead/internal/image"
 	"fairlead.dev/fairlead/internal/oci"
 	"fairlead.dev/fairlead/internal/pull"
@@ -21,8 +22,8 @@ const fairlead = "fairlead"
 // pullFairlead does what a worker does, with the product's own store: asks for
 // the authorization, pulls, and mounts a root filesystem for one execution.
 func pullFairlead(ctx context.Context, m *meter, j job) (root string, err error) {
-	m.own = true
-	to, err := reach(j.Host, j.CA, j.User, j.Password)
+	m.Own = true
+	to, err := far.Reach(j.Host, j.CA, j.User, j.Password)
 	if err != nil {
 		return "", err
 	}
@@ -49,7 +50,7 @@ func pullFairlead(ctx context.Context, m *meter, j job) (root string, err error)
 			return "", pulled, err
 		}
 		pulled, err = store.Pull(ctx, pull.Request{
-			Image: ref, Route: to.route, Progress: func(pull.Progress) {},
+			Image: ref, Route: to.Route, Progress: func(pull.Progress) {},
 			Authorize: once(to),
 		})
 		if err != nil {
@@ -58,18 +59,18 @@ func pullFairlead(ctx context.Context, m *meter, j job) (root string, err error)
 		root, err = store.Mount(ctx, pulled, key)
 		return root, pulled, err
 	}
-	if err := m.start(); err != nil {
+	if err := m.Start(); err != nil {
 		return "", err
 	}
 	root, pulled, err := start(j.Image, "cold")
-	if err = errors.Join(err, m.stop()); err != nil {
+	if err = errors.Join(err, m.Stop()); err != nil {
 		return "", err
 	}
-	m.Said = pulled.Report.Sentence()
+	m.said = pulled.Report.Sentence()
 	if err := store.Collect(ctx); err != nil { // as it is when the next execution comes
 		return "", err
 	}
-	for name, seconds := range map[string]*float64{j.Image: &m.Again, j.Changed: &m.Changed} {
+	for name, seconds := range map[string]*float64{j.Image: &m.again, j.Changed: &m.changed} {
 		begin := time.Now()
 		if _, _, err := start(name, fmt.Sprintf("warm-%d", begin.UnixNano())); err != nil {
 			return "", err
@@ -80,7 +81,7 @@ func pullFairlead(ctx context.Context, m *meter, j job) (root string, err error)
 }
 
 // once asks for an authorization when it is first wanted, and keeps it.
-func once(to *far) pull.AuthorizeFunc {
+func once(to *far.Client) pull.AuthorizeFunc {
 	var mu sync.Mutex
 	var known *oci.Authorization
 	return func(ctx context.Context, refused bool) (oci.Authorization, error) {
@@ -89,7 +90,7 @@ func once(to *far) pull.AuthorizeFunc {
 		if known != nil && !refused {
 			return *known, nil
 		}
-		given, err := to.authorize(ctx)
+		given, err := to.Authorize(ctx)
 		if err == nil {
 			known = &given
 		}

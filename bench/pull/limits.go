@@ -14,6 +14,7 @@ import (
 	"github.com/klauspost/compress/gzip"
 	"golang.org/x/sync/errgroup"
 
+	"fairlead.dev/fairlead/bench/far"
 	"fairlead.dev/fairlead/internal/oci"
 )
 
@@ -26,29 +27,29 @@ const (
 
 // transfer downloads every layer and keeps nothing, four at a time.
 func transfer(ctx context.Context, m *meter, j job) error {
-	m.own = true
-	to, err := reach(j.Host, j.CA, j.User, j.Password)
+	m.Own = true
+	to, err := far.Reach(j.Host, j.CA, j.User, j.Password)
 	if err != nil {
 		return err
 	}
-	if err := m.start(); err != nil {
+	if err := m.Start(); err != nil {
 		return err
 	}
-	authorization, err := to.authorize(ctx)
+	authorization, err := to.Authorize(ctx)
 	if err != nil {
 		return err
 	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(4)
 	for _, l := range j.Layers {
-		group.Go(func() error { return to.discard(ctx, l, authorization) })
+		group.Go(func() error { return discard(ctx, to, l, authorization) })
 	}
-	return errors.Join(group.Wait(), m.stop())
+	return errors.Join(group.Wait(), m.Stop())
 }
 
-func (f *far) discard(ctx context.Context, l modelLayer, authorization oci.Authorization) error {
-	url := f.route.URL("/v2/" + repository + "/blobs/" + l.Digest).String()
-	response, err := f.do(ctx, http.MethodGet, url, nil, http.Header{"Accept-Encoding": {"identity"}}, authorization, http.StatusOK)
+func discard(ctx context.Context, from *far.Client, l far.Layer, authorization oci.Authorization) error {
+	url := from.Route.URL("/v2/" + far.Repository + "/blobs/" + l.Digest).String()
+	response, err := from.Do(ctx, http.MethodGet, url, nil, http.Header{"Accept-Encoding": {"identity"}}, authorization, http.StatusOK)
 	if err != nil {
 		return err
 	}
@@ -63,7 +64,7 @@ func (f *far) discard(ctx context.Context, l modelLayer, authorization oci.Autho
 // decompress decompresses every layer out of memory, one after the other, on one
 // core, by the fastest that is here: igzip, or what is built into Fairlead.
 func decompress(ctx context.Context, m *meter, j job) error {
-	m.own = true
+	m.Own = true
 	var layers [][]byte
 	for _, l := range j.Layers {
 		layer, err := os.ReadFile(filepath.Join(j.ImageDir, l.File))
@@ -73,7 +74,7 @@ func decompress(ctx context.Context, m *meter, j job) error {
 		layers = append(layers, layer)
 	}
 	igzip, _ := exec.LookPath("igzip")
-	if err := m.start(); err != nil {
+	if err := m.Start(); err != nil {
 		return err
 	}
 	for _, layer := range layers {
@@ -93,13 +94,13 @@ func decompress(ctx context.Context, m *meter, j job) error {
 			return err
 		}
 	}
-	return m.stop()
+	return m.Stop()
 }
 
 // write writes as many bytes as the image unpacks to, one after the other, and
 // waits until the disk has them.
 func write(m *meter, j job) error {
-	m.own = true
+	m.Own = true
 	file, err := os.Create(filepath.Join(j.Dir, "bytes"))
 	if err != nil {
 		return err
@@ -107,7 +108,7 @@ func write(m *meter, j job) error {
 	defer file.Close()
 	block := make([]byte, 1<<20)
 	_, _ = rand.NewChaCha8([32]byte{}).Read(block)
-	if err := m.start(); err != nil {
+	if err := m.Start(); err != nil {
 		return err
 	}
 	for left := j.Bytes; left > 0; left -= int64(len(block)) {
@@ -115,5 +116,5 @@ func write(m *meter, j job) error {
 			return err
 		}
 	}
-	return errors.Join(file.Sync(), m.stop())
+	return errors.Join(file.Sync(), m.Stop())
 }

@@ -7,7 +7,7 @@
 //
 // It needs root. The registry is made on the spot, asks for tokens, and is
 // reached twice: as fast as this machine goes, and over a link of 1 Gbit/s with
-// a round trip of 20 ms, which this process plays (wire.go says how).
+// a round trip of 20 ms, which this process plays (bench/far says how).
 package main
 
 import (
@@ -20,12 +20,14 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"syscall"
 
 	"github.com/dustin/go-humanize"
+
+	"fairlead.dev/fairlead/bench/far"
+	"fairlead.dev/fairlead/bench/trial"
 )
 
 // settings are what the command line says.
@@ -41,19 +43,17 @@ type settings struct {
 	log     io.Writer
 }
 
-// allLinks are the ways to the registry.
-var allLinks = []string{unthrottled, shaped}
-
+// The tags of the image, and of the one whose topmost layer is another.
 const (
-	unthrottled = "unthrottled"
-	shaped      = "shaped"
+	tag        = "v1"
+	changedTag = "v2"
 )
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	var err error
-	if len(os.Args) == 2 && os.Args[1] == childArgument {
+	if len(os.Args) == 2 && os.Args[1] == trial.ChildArgument {
 		err = child(ctx, os.Stdin, os.Stdout)
 	} else {
 		err = parent(ctx, os.Args[1:])
@@ -72,11 +72,11 @@ func readSettings(args []string) (settings, error) {
 	flags.StringVar(&s.dir, "dir", filepath.Join(os.TempDir(), "fairlead-bench-pull"),
 		"a directory on the disk to measure; the image stays in it for the next run")
 	only := flags.String("only", "", "whom to measure, with commas between; everybody who is here if empty")
-	links := flags.String("link", strings.Join(allLinks, ","), "which way to the registry")
+	links := flags.String("link", strings.Join(far.Links, ","), "which way to the registry")
 	quick := flags.Bool("quick", false, "an image of 100 MB, measured once")
 	flags.BoolVar(&s.oldDisk, "old-disk", false, "measure in the directory itself, not on a new filesystem in a file there")
 	flags.BoolVar(&s.json, "json", false, "print JSON instead of tables")
-	flags.StringVar(&s.profile, "profile", "", "a file for a processor profile of Fairlead's last unthrottled pull")
+	flags.StringVar(&s.profile, "profile", "", "a file for a processor profile of Fairlead's last far.Unthrottled pull")
 	if err := flags.Parse(args); err != nil {
 		return s, err
 	}
@@ -92,8 +92,8 @@ func readSettings(args []string) (settings, error) {
 	}
 	s.links = strings.Split(*links, ",")
 	for _, link := range s.links {
-		if !slices.Contains(allLinks, link) {
-			return s, fmt.Errorf("--link: %q is none of %s", link, strings.Join(allLinks, ", "))
+		if !slices.Contains(far.Links, link) {
+			return s, fmt.Errorf("--link: %q is none of %s", link, strings.Join(far.Links, ", "))
 		}
 	}
 	if *only != "" {
@@ -116,19 +116,24 @@ func parent(ctx context.Context, args []string) (err error) {
 	if err := os.MkdirAll(s.dir, 0o755); err != nil {
 		return err
 	}
-	img, err := openModel(ctx, s.dir, s.size, s.log)
+	img, err := far.OpenModel(ctx, s.dir, s.size, s.log)
 	if err != nil {
 		return fmt.Errorf("making the image: %w", err)
 	}
-	far, err := serve(ctx, img)
+	side, err := far.Serve()
 	if err != nil {
-		return fmt.Errorf("serving the image: %w", err)
+		return fmt.Errorf("starting the registry: %w", err)
 	}
-	defer func() { err = errors.Join(err, far.close()) }()
-	b := &bench{settings: s, image: img, far: far, runs: make(map[string]map[string][]result)}
-	defer func() {
-		err = errors.Join(err, removeTree(b.work()), os.RemoveAll(filepath.Join(s.dir, "disk")))
-	}()
+	defer func() { err = errors.Join(err, side.Close()) }()
+	if err := errors.Join(side.Push(ctx, img, tag), side.Push(ctx, img.Changed(), changedTag)); err != nil {
+		return fmt.Errorf("pushing the image: %w", err)
+	}
+	const beside = 4 << 30 // beside three times the unpacked image
+	b := &bench{
+		settings: s, image: img, side: side, runs: make(map[string]map[string][]result),
+		stand: trial.Stand{Dir: s.dir, Room: 3*img.Unpacked() + beside, OldDisk: s.oldDisk},
+	}
+	defer func() { err = errors.Join(err, b.stand.Clear()) }()
 	if err := b.measure(ctx); err != nil {
 		return err
 	}
@@ -145,17 +150,15 @@ func parent(ctx context.Context, args []string) (err error) {
 type bench struct {
 	settings
 
-	image   *model
-	far     *farSide
+	image   *far.Model
+	side    *far.Side
+	stand   trial.Stand
 	kept    []string // those who are measured
 	missing []string // sentences about those who are not
 
 	runs   map[string]map[string][]result // by link and name
 	limits struct{ transfer, decompress, write []float64 }
-	cached bool // the machine's caches could not be emptied
 }
-
-func (b *bench) work() string { return filepath.Join(b.dir, "work") }
 
 // measure goes round and round: everybody once before anybody twice, so that a
 // machine whose speed drifts does so for all.
@@ -163,7 +166,7 @@ func (b *bench) measure(ctx context.Context) error {
 	names := b.here()
 	for _, link := range b.links {
 		b.runs[link] = make(map[string][]result)
-		b.far.wire.use(link)
+		b.side.Use(link)
 		for round := range b.settings.runs {
 			if err := b.measureLimits(ctx, link); err != nil {
 				return err
@@ -171,7 +174,7 @@ func (b *bench) measure(ctx context.Context) error {
 			for i := range names { // who is first in one round is last in the next
 				name := names[(i+round)%len(names)]
 				job := b.job(name)
-				if last := round == b.settings.runs-1; last && name == fairlead && link == unthrottled {
+				if last := round == b.settings.runs-1; last && name == fairlead && link == far.Unthrottled {
 					job.Profile = b.profile
 				}
 				got, err := b.run(ctx, job)
@@ -210,10 +213,10 @@ func (b *bench) here() []string {
 func (b *bench) measureLimits(ctx context.Context, link string) error {
 	measured := map[string]*[]float64{limitDecompress: &b.limits.decompress, limitWrite: &b.limits.write, limitTransfer: &b.limits.transfer}
 	for _, name := range []string{limitDecompress, limitWrite, limitTransfer} {
-		if link != unthrottled && len(b.limits.transfer) >= b.settings.runs {
+		if link != far.Unthrottled && len(b.limits.transfer) >= b.settings.runs {
 			return nil // the same for each link, but for the transfer, which the link's rate says
 		}
-		if name == limitTransfer && link != unthrottled {
+		if name == limitTransfer && link != far.Unthrottled {
 			continue
 		}
 		got, err := b.run(ctx, b.job(name))
@@ -226,15 +229,18 @@ func (b *bench) measureLimits(ctx context.Context, link string) error {
 	return nil
 }
 
-func (b *bench) job(name string) job {
-	return job{
-		Name: name, Dir: filepath.Join(b.work(), "run"),
-		Host: b.far.host, Image: b.far.image(), Changed: b.far.changedImage(), CA: b.far.caFile, Certificates: filepath.Dir(b.far.caFile),
-		User: user, Password: password,
-		Layers: b.image.Layers, ImageDir: b.image.dir, Bytes: b.image.unpacked(),
-		Absent: removedLater,
-	}
+// run has a child do a job, in an empty directory and with empty caches.
+func (b *bench) run(ctx context.Context, j job) (got result, err error) {
+	seconds, err := b.stand.Run(ctx, j, &got)
+	got.AddFar(seconds)
+	return got, err
 }
 
-// cores is what the limit shares the decompression between.
-func cores() int { return runtime.NumCPU() }
+func (b *bench) job(name string) job {
+	return job{
+		Name: name, Dir: b.stand.Place(),
+		Host: b.side.Host, Image: b.side.Image(tag), Changed: b.side.Image(changedTag), CA: b.side.CAFile, Certificates: filepath.Dir(b.side.CAFile),
+		User: far.User, Password: far.Password,
+		Layers: b.image.Layers, ImageDir: b.image.Dir, Bytes: b.image.Unpacked(),
+	}
+}

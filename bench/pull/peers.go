@@ -5,12 +5,10 @@ import (
 	"context"
 	"encoding/base64"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"time"
 )
 
 // peer is another way to a root filesystem.
@@ -82,17 +80,17 @@ func containerd(settings string) func(context.Context, *meter, job) (string, err
 		if err != nil {
 			return "", err
 		}
-		if err := m.startDaemon(ctx, j.Dir, socket, exec.CommandContext(ctx, "containerd", "--config", config)); err != nil {
+		if err := m.StartDaemon(ctx, j.Dir, socket, exec.CommandContext(ctx, "containerd", "--config", config)); err != nil {
 			return "", err
 		}
 		ctr := func(args ...string) *exec.Cmd {
 			return exec.CommandContext(ctx, "ctr", append([]string{"--address", socket}, args...)...)
 		}
-		return root, m.steps(
+		return root, m.Steps(
 			func() error {
-				return m.run(j.Dir, ctr("images", "pull", "--hosts-dir", hosts, "--user", j.User+":"+j.Password, j.Image))
+				return m.Run(j.Dir, ctr("images", "pull", "--hosts-dir", hosts, "--user", j.User+":"+j.Password, j.Image))
 			},
-			func() error { return m.run(j.Dir, ctr("images", "mount", "--rw", j.Image, root)) },
+			func() error { return m.Run(j.Dir, ctr("images", "mount", "--rw", j.Image, root)) },
 		)
 	}
 }
@@ -100,13 +98,13 @@ func containerd(settings string) func(context.Context, *meter, job) (string, err
 // skopeoUmoci fetches into a directory and unpacks out of it.
 func skopeoUmoci(ctx context.Context, m *meter, j job) (string, error) {
 	layout, bundle := filepath.Join(j.Dir, "layout"), filepath.Join(j.Dir, "bundle")
-	return filepath.Join(bundle, "rootfs"), m.steps(
+	return filepath.Join(bundle, "rootfs"), m.Steps(
 		func() error {
-			return m.run(j.Dir, exec.CommandContext(ctx, "skopeo", "copy", "--src-cert-dir", j.Certificates,
+			return m.Run(j.Dir, exec.CommandContext(ctx, "skopeo", "copy", "--src-cert-dir", j.Certificates,
 				"--src-creds", j.User+":"+j.Password, "docker://"+j.Image, "oci:"+layout+":image"))
 		},
 		func() error {
-			return m.run(j.Dir, exec.CommandContext(ctx, "umoci", "unpack", "--image", layout+":image", bundle))
+			return m.Run(j.Dir, exec.CommandContext(ctx, "umoci", "unpack", "--image", layout+":image", bundle))
 		},
 	)
 }
@@ -119,7 +117,7 @@ func craneTar(ctx context.Context, m *meter, j job) (string, error) {
 	}
 	crane := exec.CommandContext(ctx, "crane", "export", j.Image, "-")
 	crane.Env = append(os.Environ(), "DOCKER_CONFIG="+filepath.Join(j.Dir, "docker"), "SSL_CERT_FILE="+j.CA)
-	return root, m.steps(func() error { return m.run(j.Dir, crane, exec.CommandContext(ctx, "tar", "-x", "-C", root)) })
+	return root, m.Steps(func() error { return m.Run(j.Dir, crane, exec.CommandContext(ctx, "tar", "-x", "-C", root)) })
 }
 
 // podman pulls into a store that is new.
@@ -139,11 +137,11 @@ func podman(ctx context.Context, m *meter, j job) (string, error) {
 	var root bytes.Buffer
 	mount := command("image", "mount", j.Image)
 	mount.Stdout = &root
-	err := m.steps(
+	err := m.Steps(
 		func() error {
-			return m.run(j.Dir, command("pull", "--quiet", "--cert-dir", j.Certificates, "--creds", j.User+":"+j.Password, j.Image))
+			return m.Run(j.Dir, command("pull", "--quiet", "--cert-dir", j.Certificates, "--creds", j.User+":"+j.Password, j.Image))
 		},
-		func() error { return m.run(j.Dir, mount) },
+		func() error { return m.Run(j.Dir, mount) },
 	)
 	return strings.TrimSpace(root.String()), err
 }
@@ -158,29 +156,16 @@ func docker(ctx context.Context, m *meter, j job) (string, error) {
 	daemon := exec.CommandContext(ctx, "dockerd", "--host", "unix://"+socket, "--data-root", filepath.Join(j.Dir, "data"),
 		"--exec-root", filepath.Join(j.Dir, "exec"), "--pidfile", filepath.Join(j.Dir, "pid"),
 		"--bridge", "none", "--iptables=false")
-	if err := m.startDaemon(ctx, j.Dir, socket, daemon); err != nil {
+	if err := m.StartDaemon(ctx, j.Dir, socket, daemon); err != nil {
 		return "", err
 	}
 	command := func(args ...string) *exec.Cmd {
 		return exec.CommandContext(ctx, "docker", append([]string{"--config", filepath.Join(j.Dir, "docker"), "--host", "unix://" + socket}, args...)...)
 	}
-	return "", m.steps(
-		func() error { return m.run(j.Dir, command("pull", "--quiet", j.Image)) },
-		func() error { return m.run(j.Dir, command("create", j.Image)) },
+	return "", m.Steps(
+		func() error { return m.Run(j.Dir, command("pull", "--quiet", j.Image)) },
+		func() error { return m.Run(j.Dir, command("create", j.Image)) },
 	)
-}
-
-// steps measures what is done one after the other.
-func (m *meter) steps(steps ...func() error) error {
-	if err := m.start(); err != nil {
-		return err
-	}
-	for _, step := range steps {
-		if err := step(); err != nil {
-			return err
-		}
-	}
-	return m.stop()
 }
 
 // login is a docker configuration that holds the job's user.
@@ -199,21 +184,4 @@ func files(content map[string]string) error {
 		}
 	}
 	return nil
-}
-
-// listens waits until somebody listens on a socket.
-func listens(ctx context.Context, socket string) error {
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
-	defer cancel()
-	for {
-		c, err := new(net.Dialer).DialContext(ctx, "unix", socket)
-		if err == nil {
-			return c.Close()
-		}
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("waiting for the daemon: %w", err)
-		case <-time.After(20 * time.Millisecond):
-		}
-	}
 }

@@ -3,8 +3,12 @@ package main
 import (
 	"fmt"
 	"io"
+	"runtime"
 	"slices"
 	"strings"
+
+	"fairlead.dev/fairlead/bench/far"
+	"fairlead.dev/fairlead/bench/trial"
 )
 
 // report is what is printed: medians, and their ratios.
@@ -43,8 +47,8 @@ type row struct {
 
 func (b *bench) report() report {
 	r := report{
-		Layers: len(b.image.Layers), Files: b.image.files(), Size: b.image.size(), Unpacked: b.image.unpacked(),
-		Cores: cores(), Runs: b.settings.runs, Missing: b.missing, CachesKept: b.cached,
+		Layers: len(b.image.Layers), Files: b.image.FileCount(), Size: b.image.Size(), Unpacked: b.image.Unpacked(),
+		Cores: runtime.NumCPU(), Runs: b.settings.runs, Missing: b.missing, CachesKept: b.stand.CachesKept,
 	}
 	for _, link := range b.links {
 		l := linkReport{Link: link, Limit: b.limitOf(link)}
@@ -52,11 +56,13 @@ func (b *bench) report() report {
 		for _, name := range b.kept {
 			runs := b.runs[link][name]
 			one := row{Name: name, Runs: runs, result: result{
-				Wall: medianOf(runs, func(r result) float64 { return r.Wall }), CPU: medianOf(runs, func(r result) float64 { return r.CPU }),
-				Far: medianOf(runs, func(r result) float64 { return r.Far }), Others: medianOf(runs, func(r result) float64 { return r.Others }),
-				Memory:  int64(medianOf(runs, func(r result) float64 { return float64(r.Memory) })),
-				Written: int64(medianOf(runs, func(r result) float64 { return float64(r.Written) })),
-				Again:   medianOf(runs, func(r result) float64 { return r.Again }), Changed: medianOf(runs, func(r result) float64 { return r.Changed }),
+				Result: trial.Result{
+					Wall: medianOf(runs, func(r result) float64 { return r.Wall }), CPU: medianOf(runs, func(r result) float64 { return r.CPU }),
+					Far: medianOf(runs, func(r result) float64 { return r.Far }), Others: medianOf(runs, func(r result) float64 { return r.Others }),
+					Memory:  int64(medianOf(runs, func(r result) float64 { return float64(r.Memory) })),
+					Written: int64(medianOf(runs, func(r result) float64 { return float64(r.Written) })),
+				},
+				Again: medianOf(runs, func(r result) float64 { return r.Again }), Changed: medianOf(runs, func(r result) float64 { return r.Changed }),
 			}}
 			if name == fairlead {
 				ours = one.Wall
@@ -72,10 +78,10 @@ func (b *bench) report() report {
 
 func (b *bench) limitOf(link string) limit {
 	l := limit{
-		Decompress: median(b.limits.decompress) / float64(cores()), Write: median(b.limits.write),
-		Transfer: float64(b.image.size()) / linkRate,
+		Decompress: median(b.limits.decompress) / float64(runtime.NumCPU()), Write: median(b.limits.write),
+		Transfer: float64(b.image.Size()) / far.LinkRate,
 	}
-	if link == unthrottled {
+	if link == far.Unthrottled {
 		l.Transfer = median(b.limits.transfer)
 	}
 	l.Seconds = max(l.Transfer, l.Decompress, l.Write)

@@ -1,4 +1,7 @@
-package main
+// Package far is the far side of a measured pull: an image as machine learning
+// has them, a registry with token authentication that serves it, and the link
+// to it. Who is measured speaks to it as to any registry.
+package far
 
 import (
 	"archive/tar"
@@ -8,13 +11,16 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"hash"
 	"io"
+	"io/fs"
 	"math"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"time"
 
@@ -23,25 +29,25 @@ import (
 	"fairlead.dev/fairlead/internal/demoimage"
 )
 
-// model is an image as machine learning has them: eight layers, one over half
+// Model is an image as machine learning has them: eight layers, one over half
 // of the whole, tens of thousands of small files and a few that are large, in
 // gzip layers as docker makes them. The same size gives the same bytes as long
 // as the shell in it is the same.
-type model struct {
-	Layers []modelLayer
-	Top    modelLayer // 10 MB that take the place of the topmost layer in the changed image
-	dir    string
+type Model struct {
+	Layers []Layer
+	Top    Layer  // 10 MB that take the place of the topmost layer in the changed image
+	Dir    string `json:"-"` // has the layers' files
 }
 
-// changed is the image with its topmost layer changed, as a team's next build.
-func (m *model) changed() *model {
+// Changed is the image with its topmost layer changed, as a team's next build.
+func (m *Model) Changed() *Model {
 	layers := slices.Clone(m.Layers)
 	layers[len(layers)-1] = m.Top
-	return &model{Layers: layers, dir: m.dir}
+	return &Model{Layers: layers, Dir: m.Dir}
 }
 
-// modelLayer is a gzip archive in the model's directory.
-type modelLayer struct {
+// Layer is a gzip archive in the model's directory.
+type Layer struct {
 	File     string
 	Digest   string // of the file
 	DiffID   string // of the archive in it
@@ -49,29 +55,32 @@ type modelLayer struct {
 	Unpacked int64 // bytes of the archive
 	Files    int
 
+	Annotations map[string]string `json:",omitempty"` // in the manifest
+
 	// Marker is the path of the file that the layer ends with, and its size:
 	// where it is, the layer was unpacked.
 	Marker     string
 	MarkerSize int64
 }
 
-// size is the bytes of the layers as the registry has them.
-func (m *model) size() (n int64) {
+// Size is the bytes of the layers as the registry has them.
+func (m *Model) Size() (n int64) {
 	for _, l := range m.Layers {
 		n += l.Size
 	}
 	return n
 }
 
-// unpacked is the bytes of the archives in the layers.
-func (m *model) unpacked() (n int64) {
+// Unpacked is the bytes of the archives in the layers.
+func (m *Model) Unpacked() (n int64) {
 	for _, l := range m.Layers {
 		n += l.Unpacked
 	}
 	return n
 }
 
-func (m *model) files() (n int) {
+// FileCount is how many files and directories the layers have.
+func (m *Model) FileCount() (n int) {
 	for _, l := range m.Layers {
 		n += l.Files
 	}
@@ -101,34 +110,35 @@ var plans = []struct {
 // topSize is the compressed size of that last one.
 const topSize = 10_000_000
 
-// removedLater is a file of the first layer that the last one takes away.
-const removedLater = "usr/share/removed-later"
+// RemovedLater is a file of the first layer that the last one takes away.
+const RemovedLater = "usr/share/removed-later"
 
-// openModel gives the image from dir, and makes it if it is not there.
-func openModel(ctx context.Context, dir string, size uint64, log io.Writer) (*model, error) {
-	m := &model{dir: filepath.Join(dir, fmt.Sprintf("image-%d-%d", modelVersion, size))}
-	index := filepath.Join(m.dir, "image.json")
+// OpenModel gives the image from dir, and makes it if it is not there. size is
+// the compressed size, about, in bytes.
+func OpenModel(ctx context.Context, dir string, size uint64, log io.Writer) (*Model, error) {
+	m := &Model{Dir: filepath.Join(dir, fmt.Sprintf("image-%d-%d", modelVersion, size))}
+	index := filepath.Join(m.Dir, "image.json")
 	if text, err := os.ReadFile(index); err == nil {
 		return m, json.Unmarshal(text, m)
 	}
-	fmt.Fprintf(log, "Making the image in %s, once: it takes about a minute for each GB.\n", m.dir)
-	if err := os.MkdirAll(m.dir, 0o755); err != nil {
+	fmt.Fprintf(log, "Making the image in %s, once: it takes about a minute for each GB.\n", m.Dir)
+	if err := os.MkdirAll(m.Dir, 0o755); err != nil {
 		return nil, err
 	}
 	shell, err := demoimage.Shell(ctx)
 	if err != nil {
 		return nil, err
 	}
-	layers := make([]modelLayer, len(plans))
+	layers := make([]Layer, len(plans))
 	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(cores())
+	group.SetLimit(runtime.NumCPU())
 	for _, i := range []int{2, 3, 1, 4, 5, 0, 6, 7, 8} { // the largest first
 		group.Go(func() (err error) {
 			bytes := int64(float64(size) * ratio * plans[i].share)
 			if i == len(plans)-1 {
 				bytes = topSize * ratio
 			}
-			layers[i], err = writeLayer(ctx, m.dir, i, bytes, shell)
+			layers[i], err = writeLayer(ctx, m.Dir, i, bytes, shell)
 			return err
 		})
 	}
@@ -152,7 +162,7 @@ type layerWriter struct {
 	err      error
 }
 
-func writeLayer(ctx context.Context, dir string, index int, bytes int64, shell []byte) (l modelLayer, err error) {
+func writeLayer(ctx context.Context, dir string, index int, bytes int64, shell []byte) (l Layer, err error) {
 	l.File = fmt.Sprintf("layer-%d.tar.gz", index)
 	file, err := os.Create(filepath.Join(dir, l.File))
 	if err != nil {
@@ -183,9 +193,9 @@ func (w *layerWriter) fill(ctx context.Context, index int, bytes int64, shell []
 		w.directory("bin")
 		w.file("bin/sh", 0o755, int64(len(shell)), func(p []byte) { copy(p, shell) })
 		w.directory("usr/share")
-		w.text(removedLater, 1000)
+		w.text(RemovedLater, 1000)
 	case len(plans) - 2, len(plans) - 1:
-		w.text("usr/share/.wh."+filepath.Base(removedLater), 0)
+		w.text("usr/share/.wh."+filepath.Base(RemovedLater), 0)
 	}
 	plan := plans[index]
 	small := int64(float64(bytes) * plan.small)
@@ -348,28 +358,46 @@ func (d *drawer) smallSize() int64 {
 	return int64(least * math.Exp(u*math.Log(most/least)))
 }
 
+// Whole sees that every layer of an image is in its root filesystem.
+func Whole(root string, layers []Layer) error {
+	for _, l := range layers {
+		info, err := os.Stat(filepath.Join(root, l.Marker))
+		if err != nil {
+			return fmt.Errorf("the root filesystem is not whole: %w", err)
+		}
+		if info.Size() != l.MarkerSize {
+			return fmt.Errorf("%s has %d bytes, not %d", l.Marker, info.Size(), l.MarkerSize)
+		}
+	}
+	if _, err := os.Lstat(filepath.Join(root, RemovedLater)); !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%s was not taken away", RemovedLater)
+	}
+	return nil
+}
+
 // config is the image's configuration, as its registry has it.
-func (m *model) config(architecture string) ([]byte, error) {
+func (m *Model) config(architecture string) ([]byte, error) {
 	type rootfs struct {
 		Type    string   `json:"type"`
 		DiffIDs []string `json:"diff_ids"`
 	}
-	fs := rootfs{Type: "layers"}
+	stack := rootfs{Type: "layers"}
 	for _, l := range m.Layers {
-		fs.DiffIDs = append(fs.DiffIDs, l.DiffID)
+		stack.DiffIDs = append(stack.DiffIDs, l.DiffID)
 	}
 	return json.Marshal(map[string]any{
-		"architecture": architecture, "os": "linux", "rootfs": fs,
+		"architecture": architecture, "os": "linux", "rootfs": stack,
 		"config": map[string]any{"Cmd": []string{"/bin/sh"}, "Env": []string{"PATH=/bin"}},
 	})
 }
 
 // manifest is the image's manifest, as docker has them.
-func (m *model) manifest(config []byte) ([]byte, error) {
+func (m *Model) manifest(config []byte) ([]byte, error) {
 	type descriptor struct {
-		MediaType string `json:"mediaType"`
-		Digest    string `json:"digest"`
-		Size      int64  `json:"size"`
+		MediaType   string            `json:"mediaType"`
+		Digest      string            `json:"digest"`
+		Size        int64             `json:"size"`
+		Annotations map[string]string `json:"annotations,omitempty"`
 	}
 	t := newTally(io.Discard)
 	if _, err := io.Copy(t, bytes.NewReader(config)); err != nil {
@@ -377,11 +405,11 @@ func (m *model) manifest(config []byte) ([]byte, error) {
 	}
 	var layers []descriptor
 	for _, l := range m.Layers {
-		layers = append(layers, descriptor{"application/vnd.docker.image.rootfs.diff.tar.gzip", l.Digest, l.Size})
+		layers = append(layers, descriptor{"application/vnd.docker.image.rootfs.diff.tar.gzip", l.Digest, l.Size, l.Annotations})
 	}
 	return json.Marshal(map[string]any{
 		"schemaVersion": 2, "mediaType": manifestType,
-		"config": descriptor{"application/vnd.docker.container.image.v1+json", t.digest(), t.n},
+		"config": descriptor{"application/vnd.docker.container.image.v1+json", t.digest(), t.n, nil},
 		"layers": layers,
 	})
 }

@@ -1,4 +1,4 @@
-package main
+package trial
 
 import (
 	"bytes"
@@ -18,13 +18,13 @@ import (
 // every new file. So each run gets a new filesystem, in a sparse file on the disk
 // that is measured.
 
-// diskRoom is the size of that filesystem beside three times the unpacked image.
-const diskRoom = 4 << 30
+// diskFile is that file.
+const diskFile = "disk"
 
-// freshDisk mounts a new filesystem at dir, which removeTree of a directory above
-// takes away.
-func (b *bench) freshDisk(ctx context.Context, dir string) error {
-	path := filepath.Join(b.dir, "disk")
+// freshDisk mounts a new filesystem at the trial's place, which RemoveTree of the
+// directory above takes away.
+func (s *Stand) freshDisk(ctx context.Context) error {
+	path := filepath.Join(s.Dir, diskFile)
 	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
@@ -32,7 +32,7 @@ func (b *bench) freshDisk(ctx context.Context, dir string) error {
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(file.Truncate(3*b.image.unpacked()+diskRoom), file.Close()); err != nil {
+	if err := errors.Join(file.Truncate(s.Room), file.Close()); err != nil {
 		return err
 	}
 	// What mkfs leaves for later would be done while something is measured.
@@ -43,7 +43,7 @@ func (b *bench) freshDisk(ctx context.Context, dir string) error {
 	if err != nil {
 		return err
 	}
-	err = unix.Mount(device, dir, "ext4", 0, "noinit_itable")
+	err = unix.Mount(device, s.Place(), "ext4", 0, "noinit_itable")
 	_, detached := output(ctx, "losetup", "--detach", device) // at once, or when it is unmounted
 	return errors.Join(err, detached)
 }

@@ -1,4 +1,4 @@
-package main
+package far
 
 import (
 	"errors"
@@ -9,15 +9,27 @@ import (
 	"time"
 )
 
-// The shaped link: what a worker beside its registry may have.
+// The ways to the registry: as fast as this machine goes, and what a worker
+// beside its registry may have.
 const (
-	linkRate  = 125_000_000 // bytes in a second: 1 Gbit/s
+	Unthrottled = "unthrottled"
+	Shaped      = "shaped"
+)
+
+// Links are all of them.
+var Links = []string{Unthrottled, Shaped}
+
+// The shaped link.
+const (
+	// LinkRate is what all connections over the shaped link carry together, in
+	// bytes in a second: 1 Gbit/s.
+	LinkRate  = 125_000_000
 	roundTrip = 20 * time.Millisecond
 )
 
 // wire passes connections on to the registry. Unthrottled, the kernel moves
 // the bytes without this process seeing them. Shaped, all connections together
-// share one link in each direction: it carries linkRate bytes in a second, and
+// share one link in each direction: it carries LinkRate bytes in a second, and
 // each arrives half a round trip after it was sent. A new connection costs a
 // round trip more, as its handshake would. Lost packets and TCP's slow start are
 // not played; nor are the bytes of IP's and TCP's headers.
@@ -38,7 +50,7 @@ func newWire() (*wire, error) {
 }
 
 // use says how connections from now on are passed on.
-func (w *wire) use(name string) { w.shaped.Store(name == shaped) }
+func (w *wire) use(name string) { w.shaped.Store(name == Shaped) }
 
 // serve passes connections on to target until close.
 func (w *wire) serve(target string) {
@@ -130,7 +142,7 @@ type parcel struct {
 // on their way at once as the link carries in a round trip, for each connection.
 const (
 	parcelBytes = 32 << 10
-	onTheWay    = int(linkRate*int64(roundTrip)/int64(time.Second)) / parcelBytes
+	onTheWay    = int(LinkRate*int64(roundTrip)/int64(time.Second)) / parcelBytes
 )
 
 // carry moves a connection's bytes until it ends.
@@ -180,7 +192,7 @@ func (l *link) send(n int) time.Time {
 	if earliest := time.Now().Add(-late); l.free.Before(earliest) {
 		l.free = earliest
 	}
-	l.free = l.free.Add(time.Duration(n) * time.Second / linkRate)
+	l.free = l.free.Add(time.Duration(n) * time.Second / LinkRate)
 	return l.free
 }
 
