@@ -133,3 +133,26 @@ func TestAnImageThatIsNotWholeIsNoticed(t *testing.T) {
 		t.Error("a file that a layer took away is there, and nobody noticed")
 	}
 }
+
+func TestNobodyReachesARegistryThatIsCutOff(t *testing.T) {
+	side, err := Serve()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := side.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	client, err := Reach(side.Host, side.CAFile, User, Password)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := client.Authorize(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	side.Cut()
+	if _, err := client.Authorize(t.Context()); err == nil {
+		t.Error("it still answers")
+	}
+}

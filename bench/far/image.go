@@ -19,6 +19,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"os"
+	"path"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -88,7 +89,7 @@ func (m *Model) FileCount() (n int) {
 }
 
 // modelVersion changes with what the generator makes.
-const modelVersion = 2
+const modelVersion = 3
 
 // plans say what share of the image each layer is, from the bottom up, what
 // share of it is in small files, and how many large ones hold the rest.
@@ -157,6 +158,7 @@ func OpenModel(ctx context.Context, dir string, size uint64, log io.Writer) (*Mo
 type layerWriter struct {
 	tar      *tar.Writer
 	draw     *drawer
+	known    map[string]bool // directories
 	unpacked int64
 	files    int
 	err      error
@@ -171,7 +173,7 @@ func writeLayer(ctx context.Context, dir string, index int, bytes int64, shell [
 	defer file.Close()
 	packed, plain := newTally(file), newTally(io.Discard)
 	zip := gzip.NewWriter(packed) // docker's level is the default too
-	w := &layerWriter{tar: tar.NewWriter(io.MultiWriter(zip, plain)), draw: newDrawer(uint64(index))}
+	w := &layerWriter{tar: tar.NewWriter(io.MultiWriter(zip, plain)), draw: newDrawer(uint64(index)), known: make(map[string]bool)}
 	w.fill(ctx, index, bytes, shell)
 	l.Marker, l.MarkerSize = fmt.Sprintf("opt/layers/%d", index), 1000
 	w.directory("opt/layers")
@@ -240,7 +242,15 @@ func (w *layerWriter) header(h tar.Header) {
 	w.err = w.tar.WriteHeader(&h)
 }
 
+// directory writes a directory with those above it, as docker does.
 func (w *layerWriter) directory(name string) {
+	if w.known[name] {
+		return
+	}
+	w.known[name] = true
+	if above := path.Dir(name); above != "." {
+		w.directory(above)
+	}
 	w.header(tar.Header{Typeflag: tar.TypeDir, Name: name + "/", Mode: 0o755})
 }
 

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
+	"sync"
 
 	"fairlead.dev/fairlead/internal/grant/granttest"
 	"fairlead.dev/fairlead/internal/oci"
@@ -85,6 +86,10 @@ func (s *Side) Image(tag string) string { return s.Host + "/" + Repository + ":"
 // stay as they are.
 func (s *Side) Use(link string) { s.wire.use(link) }
 
+// Cut takes the registry away for good: open connections end, and new ones are
+// closed at once.
+func (s *Side) Cut() { s.wire.cut() }
+
 // Client is one user's client of the registry.
 type Client struct {
 	Route *oci.Route
@@ -124,6 +129,25 @@ func (c *Client) Authorize(ctx context.Context) (oci.Authorization, error) {
 	request.Challenge = challenges[0]
 	token, err := c.Route.FetchToken(ctx, request)
 	return oci.Bearer(token.Value), err
+}
+
+// Once asks for an authorization when it is first wanted, and keeps it until it
+// is refused, as a worker does. Any number may call it at once.
+func (c *Client) Once() func(ctx context.Context, refused bool) (oci.Authorization, error) {
+	var mu sync.Mutex
+	var known *oci.Authorization
+	return func(ctx context.Context, refused bool) (oci.Authorization, error) {
+		mu.Lock()
+		defer mu.Unlock()
+		if known != nil && !refused {
+			return *known, nil
+		}
+		given, err := c.Authorize(ctx)
+		if err == nil {
+			known = &given
+		}
+		return given, err
+	}
 }
 
 // Do makes a request and expects one status. The caller closes the body.

@@ -68,17 +68,22 @@ func (w *wire) serve(target string) {
 
 func (w *wire) close() error {
 	err := w.listener.Close()
-	w.mu.Lock()
-	for c := range w.conns {
-		_ = c.Close()
-	}
-	w.conns = nil
-	w.mu.Unlock()
+	w.cut()
 	w.group.Wait()
 	return err
 }
 
-// keep reports false once the wire is closed.
+// cut ends all connections, and every new one at once.
+func (w *wire) cut() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for c := range w.conns {
+		_ = c.Close()
+	}
+	w.conns = nil
+}
+
+// keep reports false once the wire is cut.
 func (w *wire) keep(c net.Conn) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -8,12 +8,10 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime/pprof"
-	"sync"
 	"time"
 
 	"fairlead.dev/fairlead/bench/far"
 	"fairlead.dev/fairlead/internal/image"
-	"fairlead.dev/fairlead/internal/oci"
 	"fairlead.dev/fairlead/internal/pull"
 )
 
@@ -51,7 +49,7 @@ func pullFairlead(ctx context.Context, m *meter, j job) (root string, err error)
 		}
 		pulled, err = store.Pull(ctx, pull.Request{
 			Image: ref, Route: to.Route, Progress: func(pull.Progress) {},
-			Authorize: once(to),
+			Authorize: to.Once(),
 		})
 		if err != nil {
 			return "", pulled, err
@@ -78,22 +76,4 @@ func pullFairlead(ctx context.Context, m *meter, j job) (root string, err error)
 		*seconds = time.Since(begin).Seconds()
 	}
 	return root, nil
-}
-
-// once asks for an authorization when it is first wanted, and keeps it.
-func once(to *far.Client) pull.AuthorizeFunc {
-	var mu sync.Mutex
-	var known *oci.Authorization
-	return func(ctx context.Context, refused bool) (oci.Authorization, error) {
-		mu.Lock()
-		defer mu.Unlock()
-		if known != nil && !refused {
-			return *known, nil
-		}
-		given, err := to.Authorize(ctx)
-		if err == nil {
-			known = &given
-		}
-		return given, err
-	}
 }
