@@ -35,6 +35,9 @@ MEASURES ?=
 # What make bench-pull is told: --quick, --size 100MB, --runs 3, --json…
 PULL ?=
 
+# What make bench-lazy is told: --size 100MB, --runs 1, --link shaped, --json…
+LAZY ?=
+
 # Programs that make bench-pull measures beside Fairlead, of these versions, that
 # make test-trees has images made by, and that make test-conformance pulls with.
 PEERS := .tools/peers
@@ -130,6 +133,11 @@ bench-pull-peers: ## Install what make bench-pull compares with
 	$(call peer,github.com/containerd/containerd/v2/cmd/ctr@$(CONTAINERD_VERSION))
 	$(call peer,github.com/google/go-containerregistry/cmd/crane@$(CRANE_VERSION))
 	$(call need,command -v skopeo && command -v umoci && command -v podman,skopeo umoci podman,make bench-pull measures pulls with them too)
+
+.PHONY: bench-lazy
+bench-lazy: $(DEMO_SHELL) ## Measure starting on an image before it is there (as root; LAZY='--size 100MB')
+	cd bench/lazy && go vet ./... && go test ./... && go build -o ../../build/bench-lazy .
+	build/bench-lazy $(LAZY)
 
 .PHONY: bench-index
 bench-index: ## Measure how an image's credential is found among many patterns
