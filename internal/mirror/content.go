@@ -81,15 +81,15 @@ func serveContent(w *recorder, r *http.Request, mediaType string, d digest.Diges
 		return nil
 	}
 	if announced := header.Get("Content-Length"); announced != strconv.FormatInt(w.written, 10) {
-		return cut(w, d, announced)
+		return cut(w, r, d, announced)
 	}
 	return nil
 }
 
 // cut is the fault of content that ended early.
-func cut(w *recorder, d digest.Digest, announced string) error {
+func cut(w *recorder, r *http.Request, d digest.Digest, announced string) error {
 	switch err := w.failure; {
-	case hungUp(err):
+	case w.lost || r.Context().Err() != nil:
 		return gone(err)
 	case err == nil:
 		return fault.New(fault.Unavailable, "content_cut", "%s ended after %d of %s bytes", d, w.written, announced)

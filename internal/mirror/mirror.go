@@ -14,7 +14,6 @@
 package mirror
 
 import (
-	"context"
 	"errors"
 	"log/slog"
 	"net"
@@ -177,7 +176,7 @@ var errPanicked = errors.New("the handler panicked")
 // or takes nothing more.
 func hungUp(err error) bool {
 	return errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ECONNRESET) ||
-		errors.Is(err, net.ErrClosed) || errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, context.Canceled)
+		errors.Is(err, net.ErrClosed) || errors.Is(err, os.ErrDeadlineExceeded)
 }
 
 // log writes the request's line: no query and no header, since those can hold

@@ -160,7 +160,7 @@ func TestTheClientsSkopeoAndPodmanPullByPathAndAsAMirror(t *testing.T) {
 
 	b.login("ada") // which a mirror is shown under its own name
 	t.Setenv("CONTAINERS_REGISTRIES_CONF", registries)
-	runroot, err := os.MkdirTemp("", "podman") // of whose path it takes 50 characters
+	runroot, err := os.MkdirTemp("", "podman") //nolint:usetesting // it takes a path of 50 characters
 	if err != nil {
 		t.Fatal(err)
 	}

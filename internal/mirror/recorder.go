@@ -29,6 +29,7 @@ type recorder struct {
 	status  int   // as it was sent; 0: nothing was
 	written int64 // bytes of the body
 	failure error // of reading the content or of writing it
+	lost    bool  // it was the client's
 	refused int   // the status that was held back; 0: none was
 }
 
@@ -64,6 +65,7 @@ func (a *recorder) Write(data []byte) (int, error) {
 		a.status = http.StatusOK
 	}
 	n, err := a.ResponseWriter.Write(data)
+	a.lost = a.lost || err != nil
 	a.note(int64(n), err)
 	return n, err
 }
@@ -100,6 +102,7 @@ func (a *recorder) sendFile(to io.ReaderFrom, file *os.File, most int64) (sent i
 		slice := min(most-sent, sliceMost)
 		n, err := to.ReadFrom(&io.LimitedReader{R: file, N: slice}) // in this form net knows what it is
 		sent += n
+		a.lost = hungUp(err) // which a file never is
 		a.note(n, err)
 		if err != nil || n < slice {
 			return sent, err

@@ -117,7 +117,11 @@ func (u *upstream) push(t testing.TB, path string, what remote.Taggable) {
 // pushBlob puts bytes into a repository.
 func (u *upstream) pushBlob(t testing.TB, repository string, content []byte) digest.Digest {
 	t.Helper()
-	begun, err := http.Post(u.back.URL+"/v2/"+repository+"/blobs/uploads/", "", http.NoBody)
+	begin, err := http.NewRequestWithContext(t.Context(), http.MethodPost, u.back.URL+"/v2/"+repository+"/blobs/uploads/", http.NoBody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	begun, err := http.DefaultClient.Do(begin)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -156,10 +160,11 @@ type passThrough struct {
 	// files is where blobs are kept and served from; "" for nowhere.
 	files string
 
-	// remembers has manifests given from memory while the upstream is out.
-	remembers bool
-	mu        sync.Mutex
-	memory    map[image.Reference]mirror.Manifest
+	// remembers has manifests given from memory while the upstream is out, and
+	// first before it is asked.
+	remembers, first bool
+	mu               sync.Mutex
+	memory           map[image.Reference]mirror.Manifest
 }
 
 func newPassThrough(t testing.TB, upstreams map[string]*upstream) *passThrough {
@@ -216,6 +221,9 @@ func (p *passThrough) Manifest(ctx context.Context, client mirror.Client, ref im
 	route, err := p.enter(client, ref)
 	if err != nil {
 		return mirror.Manifest{}, err
+	}
+	if m, err := p.instead(ref, fault.New(fault.Unavailable, "unasked", "nobody was asked")); p.first && err == nil {
+		return m, nil
 	}
 	found, content, err := oci.NewClient(route).Manifest(ctx, ref, oci.Anonymous)
 	if err != nil {
