@@ -67,8 +67,9 @@ test: test-prerequisites $(DEMO_SHELL) ## Run all tests with the race detector (
 	go test -race -timeout 15m -p 2 $(PACKAGES)
 
 .PHONY: test-kills
-test-kills: $(DEMO_SHELL) ## Kill a pull at fifty moments and take it up again (as root)
+test-kills: $(DEMO_SHELL) ## Kill a pull, and a cache, at fifty moments and take it up again (as root)
 	go test -v ./internal/pull -run '^TestAPullThatIsKilled' -rounds 50
+	go test -v ./internal/blobs -run '^TestAProcessThatIsKilled' -rounds 50
 
 .PHONY: test-trees
 test-trees: $(DEMO_SHELL) test-trees-prerequisites ## Compare trees of many tools' images with containerd's (as root)

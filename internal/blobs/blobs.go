@@ -173,8 +173,9 @@ func Open(ctx context.Context, config Config) (*Store, error) {
 
 func (s *Store) now() moment { return momentOf(s.config.Now()) }
 
-// Close ends downloads, whose clients fail, and writes down what was used. What is
-// being read stays readable until it is closed, if it is whole.
+// Close ends downloads, whose clients fail, and uploads, whose blobs are not kept, and
+// writes down what was used. What is being read stays readable until it is closed, if it
+// is whole.
 func (s *Store) Close() error {
 	s.mu.Lock() // no download begins after this
 	s.cancel(errClosed)

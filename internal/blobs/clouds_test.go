@@ -3,6 +3,7 @@ package blobs_test
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"strings"
 	"sync"
@@ -172,6 +173,60 @@ func TestWhoOpensABlobThatIsBeingRemovedFetchesItAnew(t *testing.T) {
 	})
 }
 
+// announced writes down, as another process would, that it removes a blob.
+func announced(t *testing.T, cloud *depottest.Cloud, d digest.Digest, at time.Time) {
+	t.Helper()
+	name := fmt.Sprintf("usage/%013d-%s", at.UnixMilli(), "ABCDEFGHIJKLMNOPQRSTUVWXYZ")
+	cloud.Put(name, fmt.Sprintf(`{"digest":%q,"removed":%d}`+"\n", d, at.UnixMilli()))
+}
+
+func TestABlobThatAnotherProcessIsAboutToRemoveIsNotOpened(t *testing.T) {
+	depottest.Each(t, func(t *testing.T, cloud *depottest.Cloud) {
+		at := newClock()
+		content := documents(1)[0]
+		u := newUpstream(t, content)
+		store := openStore(t, blobs.Config{URL: cloud.Depot, Now: at.time})
+		digests := put(t, store, at, content)
+		at.advance(time.Hour)
+		announced(t, cloud, digests[0], at.time())
+		wantMissing(t, store, digests[0])
+		filled(t, store, u, content) // and is kept, later than that
+		c, err := store.Open(t.Context(), digests[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Close(); err != nil {
+			t.Error(err)
+		}
+		if u.requests.Load() != 1 {
+			t.Errorf("%d requests were made", u.requests.Load())
+		}
+	})
+}
+
+func TestWhatAKilledProcessWasAboutToRemoveIsRemovedLater(t *testing.T) {
+	depottest.Each(t, func(t *testing.T, cloud *depottest.Cloud) {
+		at := newClock()
+		store := openStore(t, blobs.Config{URL: cloud.Depot, Now: at.time})
+		digests := put(t, store, at, documents(2)...)
+		at.advance(time.Minute)
+		announced(t, cloud, digests[0], at.time())
+		collect(t, store) // that process may be at it
+		if _, found := cloud.Get(key(digests[0])); !found {
+			t.Error("it is gone already")
+		}
+		at.advance(time.Hour)
+		collect(t, store)
+		if _, found := cloud.Get(key(digests[0])); found {
+			t.Error("it is there still")
+		}
+		if usage := store.Usage(); usage.Blobs != 1 {
+			t.Errorf("it says that it keeps %+v", usage)
+		}
+		wantKept(t, store, digests, false, true)
+	})
+}
+
 func TestABucketsReaderGoesOnWhereItsConnectionBroke(t *testing.T) {
 	depottest.Each(t, func(t *testing.T, cloud *depottest.Cloud) {
 		content := noise(54, 100_000)
@@ -228,6 +283,23 @@ func TestACopyThatIsNotDoneIsNotTakenForTheBlob(t *testing.T) {
 	}
 	defer c.Close()
 	wantContent(t, c, content)
+}
+
+func TestAnEmptyObjectThatAFailedCopyLeftIsNotTakenForTheBlob(t *testing.T) {
+	depottest.Each(t, func(t *testing.T, cloud *depottest.Cloud) {
+		content := noise(61, 1000)
+		d := digest.FromBytes(content)
+		u := newUpstream(t, content)
+		cloud.Put(key(d), "")
+		store := openStore(t, blobs.Config{URL: cloud.Depot})
+		if usage := store.Usage(); usage.Blobs != 0 {
+			t.Errorf("it says that it keeps %+v", usage)
+		}
+		_, err := store.Stat(t.Context(), d)
+		wantCode(t, err, "blob_missing")
+		wantMissing(t, store, d)
+		filled(t, store, u, content)
+	})
 }
 
 func TestAnUploadThatIsRefusedLeavesNothingAndFailsNoReader(t *testing.T) {

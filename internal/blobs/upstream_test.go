@@ -128,11 +128,14 @@ func (u *upstream) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 type countedWriter struct {
 	http.ResponseWriter
 	sent *atomic.Int64
+	then func(sent int64) // nil: nothing
 }
 
 func (c *countedWriter) Write(p []byte) (int, error) {
 	n, err := c.ResponseWriter.Write(p)
-	c.sent.Add(int64(n))
+	if sent := c.sent.Add(int64(n)); c.then != nil {
+		c.then(sent)
+	}
 	return n, err
 }
 
