@@ -279,6 +279,21 @@ func TestWhatIsRemovedBehindTheStoresBackIsMissing(t *testing.T) {
 	}
 }
 
+func TestABlobThatIsStoredInTheMomentOfItsRemovalIsRemovedAgain(t *testing.T) {
+	at, dir := newClock(), t.TempDir()
+	other := openStore(t, blobs.Config{URL: "file://" + dir, Now: at.time})
+	digests := put(t, other, at, documents(1)...)
+	store := openStore(t, blobs.Config{URL: "file://" + dir, Now: at.time, Limit: 1})
+	collect(t, store)
+	wantKept(t, store, digests, false)
+	if err := other.Put(t.Context(), descriptor(documents(1)[0]), documents(1)[0]); err != nil { // which knows nothing of it yet
+		t.Fatal(err)
+	}
+	wantKept(t, other, digests, true)
+	collect(t, store)
+	wantKept(t, store, digests, false)
+}
+
 func TestSeveralStoresOfOneDirectoryKeepItWithinTheLimit(t *testing.T) {
 	dir := t.TempDir()
 	var contents [][]byte

@@ -285,8 +285,9 @@ type victim struct {
 
 // condemn chooses what is to be removed so that no more than limit bytes stay, the
 // least recently used first, and marks it: what is pinned or being read stays, and
-// what another process used after spare. 0 is no limit. Those that were condemned
-// before old and are still there are chosen in any case.
+// what another process used after spare; where that is 0 nobody need be spared, and
+// what is there counts, whatever was announced. A limit of 0 is none. Those that were
+// condemned before old and are still there are chosen in any case.
 func (t *table) condemn(limit int64, spare, old, now moment) []victim {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -295,10 +296,10 @@ func (t *table) condemn(limit int64, spare, old, now moment) []victim {
 		v := victim{d, r.elsewhere, r.Used, r.Size}
 		switch {
 		case !r.here || r.users > 0 || r.isPinned():
+		case spare == 0, !r.isCondemned() && r.elsewhere < spare:
+			candidates = append(candidates, v)
 		case r.isCondemned() && r.Removed < old:
 			left = append(left, v)
-		case !r.isCondemned() && (spare == 0 || r.elsewhere < spare):
-			candidates = append(candidates, v)
 		}
 	}
 	slices.SortFunc(candidates, func(a, b victim) int {
