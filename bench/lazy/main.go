@@ -220,7 +220,7 @@ func (b *bench) measure(ctx context.Context) error {
 }
 
 // patience is what a trial may take: one that takes longer hangs.
-const patience = 5 * time.Minute
+const patience = 10 * time.Minute
 
 func (b *bench) run(ctx context.Context, w way, share float64) (got result, err error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)

@@ -4,18 +4,17 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
-	"fmt"
-	"os/exec"
-	"syscall"
-	"time"
-
 	"errors"
+	"fmt"
 	"hash/crc32"
 	"io"
 	"math/rand/v2"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
+	"syscall"
+	"time"
 )
 
 // stepArgument makes this program read files as a step does.
