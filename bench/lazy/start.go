@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync/atomic"
 
@@ -184,7 +185,7 @@ func lazy(ctx context.Context, j job, to *far.Client, counted *traffic) (root st
 			return filesystem.Check(ctx, at, labels) // waits for what is prioritized, as before a container starts
 		})
 	}
-	if err := group.Wait(); err != nil {
+	if err := errors.Join(group.Wait(), keepDevices()); err != nil {
 		return "", close, err
 	}
 	root = filepath.Join(j.Dir, "rootfs")
@@ -203,6 +204,27 @@ func lazy(ctx context.Context, j job, to *far.Client, counted *traffic) (root st
 		return errors.Join(errs...)
 	}
 	return root, close, unix.Mount("overlay", root, "overlay", 0, options)
+}
+
+// keepDevices keeps the mounts' devices from the programs that this process
+// starts: the library leaves them open for those, and one that has them and waits
+// for a file hangs in the kernel, beyond any signal, if this process is killed.
+func keepDevices() error {
+	const own = "/proc/self/fd"
+	entries, err := os.ReadDir(own)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if target, _ := os.Readlink(filepath.Join(own, e.Name())); target == "/dev/fuse" {
+			fd, err := strconv.Atoi(e.Name())
+			if err != nil {
+				return err
+			}
+			unix.CloseOnExec(fd)
+		}
+	}
+	return nil
 }
 
 func fetchManifest(ctx context.Context, name string, to *far.Client, give pull.AuthorizeFunc) (m ocispec.Manifest, err error) {

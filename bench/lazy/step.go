@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"syscall"
 	"time"
@@ -172,6 +173,7 @@ func readStep(ctx context.Context, input io.Reader, output io.Writer) error {
 	if err := json.NewDecoder(input).Decode(&s); err != nil {
 		return err
 	}
+	runtime.LockOSThread() // the command ends with this thread
 	if err := say(ctx, s.Root); err != nil {
 		return err
 	}

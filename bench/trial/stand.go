@@ -88,8 +88,13 @@ func (s *Stand) Run(ctx context.Context, job, result any) (far float64, err erro
 	c := exec.CommandContext(ctx, self, ChildArgument)
 	c.Stdin, c.Stdout, c.Stderr = bytes.NewReader(input), &output, &problems
 	c.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	runtime.LockOSThread() // the child ends with the thread that started it, not only with this process
+	defer runtime.UnlockOSThread()
 	before := processor(unix.RUSAGE_SELF)
 	if err := c.Run(); err != nil {
+		if cause := context.Cause(ctx); cause != nil {
+			err = fmt.Errorf("%w (%w)", cause, err)
+		}
 		return 0, fmt.Errorf("%w: %s%s", err, tail(problems.Bytes()), tailOf(filepath.Join(s.Place(), logFile)))
 	}
 	far = processor(unix.RUSAGE_SELF) - before
