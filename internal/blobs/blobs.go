@@ -138,7 +138,7 @@ type Store struct {
 	tidying sync.Mutex
 
 	mu       sync.Mutex
-	fillings map[digest.Digest]*filling
+	fillings map[way]*filling
 }
 
 // Open opens a store, reads what is there and how it was used, and removes what a
@@ -157,7 +157,7 @@ func Open(ctx context.Context, config Config) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{config: config, place: at, table: newTable(), wake: make(chan struct{}, 1), fillings: make(map[digest.Digest]*filling)}
+	s := &Store{config: config, place: at, table: newTable(), wake: make(chan struct{}, 1), fillings: make(map[way]*filling)}
 	s.journal = &journal{place: at, table: s.table, now: s.now, warn: config.Logger.Warn, read: make(map[string]bool)}
 	if err := errors.Join(s.journal.refresh(ctx), s.look(ctx)); err != nil {
 		return nil, at.asFault(err)
@@ -328,7 +328,7 @@ func (s *Store) discard(ctx context.Context, d digest.Digest) {
 // blob stays. Open and Fill take note of the use, but know no organisation. A name has
 // between 1 and 255 bytes of UTF-8; another, or another digest, is passed over.
 func (s *Store) Touch(d digest.Digest, organization string) {
-	if isDigest(d) && isOrganization(organization) {
+	if isDigest(d) && isOrganization(organization) && !isSource(organization) {
 		s.table.touch(d, organization, s.now())
 	}
 }

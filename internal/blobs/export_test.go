@@ -6,7 +6,7 @@ import "github.com/opencontainers/go-digest"
 func (s *Store) Clients(d digest.Digest) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	f := s.fillings[d]
+	f := s.fillings[way{digest: d}]
 	if f == nil {
 		return 0
 	}
@@ -19,5 +19,5 @@ func (s *Store) Clients(d digest.Digest) int {
 func (s *Store) IsFilling(d digest.Digest) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.fillings[d] != nil
+	return s.fillings[way{digest: d}] != nil
 }

@@ -41,6 +41,7 @@ const ongoing = 8 << 20
 type filling struct {
 	store  *Store
 	digest digest.Digest
+	from   Source // whose bytes they are; without a name, anybody's
 	cancel context.CancelCauseFunc
 
 	mu       sync.Mutex
@@ -90,10 +91,18 @@ type client struct {
 //
 // The context is for Reads, too; the download has its own.
 func (s *Store) Fill(ctx context.Context, want ocispec.Descriptor, fetch Fetch) (*Content, error) {
+	return s.fill(ctx, Source{store: s}, want, fetch)
+}
+
+func (s *Store) fill(ctx context.Context, from Source, want ocispec.Descriptor, fetch Fetch) (*Content, error) {
 	if !isDigest(want.Digest) {
 		return nil, digestInvalid(want.Digest)
 	}
-	content, err := s.Open(ctx, want.Digest)
+	open := s.Open
+	if from.name != "" {
+		open = from.Open
+	}
+	content, err := open(ctx, want.Digest)
 	switch {
 	case err == nil && want.Size > 0 && content.Size() != want.Size:
 		return nil, errors.Join(blobSize(want.Digest, want.Size, content.Size()), content.Close())
@@ -102,7 +111,7 @@ func (s *Store) Fill(ctx context.Context, want ocispec.Descriptor, fetch Fetch) 
 	case !errors.Is(err, ErrNotFound): // and the client need not suffer for it
 		s.config.Logger.Warn("a blob is fetched anew, since the cache cannot be read", "digest", want.Digest, "error", err)
 	}
-	c, err := s.join(ctx, want, fetch)
+	c, err := s.join(ctx, from, want, fetch)
 	if err != nil {
 		return nil, err
 	}
@@ -110,16 +119,16 @@ func (s *Store) Fill(ctx context.Context, want ocispec.Descriptor, fetch Fetch) 
 }
 
 // join makes a client of the blob's filling, which begins if there is none.
-func (s *Store) join(ctx context.Context, want ocispec.Descriptor, fetch Fetch) (*client, error) {
+func (s *Store) join(ctx context.Context, from Source, want ocispec.Descriptor, fetch Fetch) (*client, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.ctx.Err() != nil {
 		return nil, errClosed
 	}
-	f := s.fillings[want.Digest]
+	f := s.fillings[way{from.name, want.Digest}]
 	begins := f == nil
 	if begins {
-		f = &filling{store: s, digest: want.Digest, size: -1}
+		f = &filling{store: s, digest: want.Digest, from: from, size: -1}
 	}
 	c := &client{filling: f, fetch: fetch, ctx: ctx, left: make(chan struct{})}
 	f.mu.Lock()
@@ -129,7 +138,7 @@ func (s *Store) join(ctx context.Context, want ocispec.Descriptor, fetch Fetch) 
 		f.asks = c
 		filling, cancel := context.WithCancelCause(s.ctx)
 		f.cancel = cancel
-		s.fillings[want.Digest] = f
+		s.fillings[f.way()] = f
 		s.table.enter(want.Digest)
 		s.group.Go(func() { f.run(filling, max(want.Size, -1)) })
 	}
@@ -141,19 +150,29 @@ func (s *Store) join(ctx context.Context, want ocispec.Descriptor, fetch Fetch) 
 func (s *Store) joinWhole(ctx context.Context, d digest.Digest) *client {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	f := s.fillings[d]
-	if f == nil {
-		return nil
+	for _, f := range s.fillings {
+		if f.digest != d {
+			continue
+		}
+		f.mu.Lock()
+		if f.verified {
+			defer f.mu.Unlock()
+			c := &client{filling: f, ctx: ctx, left: make(chan struct{})}
+			f.clients = append(f.clients, c)
+			return c
+		}
+		f.mu.Unlock()
 	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if !f.verified {
-		return nil
-	}
-	c := &client{filling: f, ctx: ctx, left: make(chan struct{})}
-	f.clients = append(f.clients, c)
-	return c
+	return nil
 }
+
+// way is a blob from an upstream.
+type way struct {
+	source string
+	digest digest.Digest
+}
+
+func (f *filling) way() way { return way{f.from.name, f.digest} }
 
 // content waits until the size is known.
 func (c *client) content(want ocispec.Descriptor) (*Content, error) {
@@ -293,8 +312,8 @@ func (f *filling) tidy() {
 
 // forget has nobody join a filling any more; the caller has the store's lock.
 func (s *Store) forget(f *filling) {
-	if s.fillings[f.digest] == f {
-		delete(s.fillings, f.digest)
+	if s.fillings[f.way()] == f {
+		delete(s.fillings, f.way())
 	}
 }
 
@@ -311,7 +330,10 @@ func (f *filling) run(ctx context.Context, hint int64) {
 	f.change(func() { f.verified, f.err = err == nil, err })
 	switch {
 	case err == nil:
-		s.keep(ctx, f.digest, f.spool, f.size)
+		if kept, _ := s.table.look(f.digest); !kept.here || f.from.name == "" { // another upstream may have brought it
+			s.keep(ctx, f.digest, f.spool, f.size)
+		}
+		f.from.brought(f.digest)
 	case errors.Is(err, errAbandoned), errors.Is(err, errClosed):
 	default:
 		s.config.Logger.Warn("a blob was not downloaded", "digest", f.digest, "error", err)

@@ -102,6 +102,14 @@ func (t *table) touch(d digest.Digest, organization string, now moment) {
 	}
 }
 
+// usedBy reports whether somebody used the copy that is there.
+func (t *table) usedBy(d digest.Digest, organization string) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	r := t.records[d]
+	return r != nil && r.Organizations[organization] > r.Removed
+}
+
 // enter counts somebody who reads a blob, fills it, or is about to.
 func (t *table) enter(d digest.Digest) {
 	t.mu.Lock()
@@ -376,7 +384,7 @@ func (t *table) usage() Usage {
 		}
 		u.Blobs++
 		for name, at := range r.Organizations {
-			if at > r.Removed {
+			if at > r.Removed && !isSource(name) {
 				u.Organizations[name] += r.Size
 			}
 		}

@@ -3,7 +3,8 @@
 //
 // Bytes are shared by all who read through it; rights are not. What is served to a
 // reader, the registry has shown to that reader's own credential a short time ago: a
-// manifest by a HEAD request, and what that manifest leads to with it (rights.go).
+// manifest by a HEAD request, and what that manifest leads to with it (rights.go). And
+// it is given only what that registry has brought itself (blobs.Source).
 // Content is kept by package blobs, credentials are brought by an Authority, and how
 // clients speak to it is package mirror's.
 package cache
@@ -126,6 +127,14 @@ type question struct {
 	away   error // why nobody can be asked now; nil: they can
 }
 
+// tag is the tag that is asked for; "" where a digest is, whatever tag stands beside it.
+func (q question) tag() string {
+	if q.ref.Digest() != "" {
+		return ""
+	}
+	return q.ref.Tag()
+}
+
 // question finds how a reader may ask about a reference, or could a short time ago.
 func (c *Cache) question(ctx context.Context, reader Reader, ref image.Reference) (question, error) {
 	access, at, err := c.access(ctx, reader, ref, time.Time{})
@@ -185,7 +194,7 @@ func (c *Cache) prove(ctx context.Context, q question) (ocispec.Descriptor, erro
 			return err
 		})
 		if err == nil {
-			c.rights.show(q.place, q.ref.Tag(), shown)
+			c.rights.show(q.place, q.tag(), shown)
 		} else if d := q.ref.Digest(); d != "" && isAnswer(err) {
 			c.rights.refuse(q.place, d)
 		} else if isAnswer(err) {
@@ -209,7 +218,8 @@ const askTimeout = 30 * time.Second
 
 // body gives a manifest's bytes: those that are kept, or else the registry's.
 func (c *Cache) body(ctx context.Context, q question, d ocispec.Descriptor) ([]byte, error) {
-	body, err := c.kept(ctx, d.Digest)
+	kept := c.config.Content.From(q.access.Source)
+	body, err := read(ctx, kept, d.Digest)
 	if err == nil {
 		c.config.Content.Touch(d.Digest, q.reader.organization())
 		return body, c.learn(d, body)
@@ -227,12 +237,12 @@ func (c *Cache) body(ctx context.Context, q question, d ocispec.Descriptor) ([]b
 	if err := c.learn(d, body); err != nil {
 		return nil, err
 	}
-	return body, c.config.Content.Put(ctx, d, body)
+	return body, kept.Put(ctx, d, body)
 }
 
-// kept reads a manifest that is here.
-func (c *Cache) kept(ctx context.Context, d digest.Digest) ([]byte, error) {
-	content, err := c.config.Content.Open(ctx, d)
+// read reads a manifest that is here.
+func read(ctx context.Context, kept blobs.Source, d digest.Digest) ([]byte, error) {
+	content, err := kept.Open(ctx, d)
 	if err != nil {
 		return nil, err
 	}
@@ -274,10 +284,11 @@ func (c *Cache) Blob(ctx context.Context, reader Reader, ref image.Reference) (*
 		}
 	}
 	c.config.Content.Touch(ref.Digest(), reader.organization())
+	from := c.config.Content.From(q.access.Source)
 	content := contentOf(found.target, func() (*blobs.Content, error) {
-		return c.config.Content.Fill(ctx, found.target, c.fetch(q, found.target))
+		return from.Fill(ctx, found.target, c.fetch(q, found.target))
 	})
-	if kept, err := c.config.Content.Open(ctx, ref.Digest()); err == nil {
+	if kept, err := from.Open(ctx, ref.Digest()); err == nil {
 		content.size, content.opened = kept.Size(), kept
 		content.open = func() (*blobs.Content, error) { return kept, nil }
 	}

@@ -3,6 +3,9 @@ package cache_test
 import (
 	"context"
 	"io"
+	"net/http"
+	"net/http/httptest"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -11,6 +14,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/empty"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/random"
+	"github.com/google/go-containerregistry/pkg/v1/types"
 	"github.com/opencontainers/go-digest"
 	"go.uber.org/goleak"
 
@@ -36,12 +40,16 @@ const password = "a-good-password"
 // logins are users of the registry: each organisation's credential is its user's.
 type logins struct {
 	transport *oci.Transport
+	others    sync.Map // ways to other hosts, by name
 	versions  sync.Map // of a user's secret, by name
 }
 
 // Access trades the user's secret for a token, as a broker does.
 func (l *logins) Access(ctx context.Context, reader cache.Reader, ref image.Reference, _ time.Time) (cache.Access, error) {
 	user := reader.Project.Owner.Name
+	if other, ok := l.others.Load(ref.Host()); ok {
+		return other.(cache.Access), nil
+	}
 	route := l.transport.For(ref.Host())
 	challenges, err := oci.NewClient(route).Ping(ctx, oci.Anonymous)
 	if err != nil {
@@ -56,7 +64,7 @@ func (l *logins) Access(ctx context.Context, reader cache.Reader, ref image.Refe
 	}
 	version, _ := l.versions.LoadOrStore(user, 1)
 	return cache.Access{
-		Route: route, Authorization: oci.Bearer(token.Value), IssuedAt: begin,
+		Route: route, Source: ref.Host(), Authorization: oci.Bearer(token.Value), IssuedAt: begin,
 		Credential: user, Version: version.(int), Name: user + "'s",
 	}, nil
 }
@@ -83,6 +91,7 @@ func (c *clock) pass(d time.Duration) {
 type setting struct {
 	*granttest.Registry
 	*cache.Cache
+	*logins
 	clock *clock
 }
 
@@ -101,9 +110,9 @@ func newSetting(t *testing.T) *setting {
 			t.Error(err)
 		}
 	})
-	s := &setting{Registry: r, clock: &clock{now: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)}}
+	s := &setting{Registry: r, logins: &logins{transport: granttest.NewTransport(t, r)}, clock: &clock{now: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)}}
 	s.Cache = cache.New(cache.Config{
-		Authority: &logins{transport: granttest.NewTransport(t, r)}, Content: content, Now: s.clock.Now,
+		Authority: s.logins, Content: content, Now: s.clock.Now,
 	})
 	return s
 }
@@ -257,6 +266,78 @@ func TestABlobIsServedOnlyBelowAManifestThatWasShown(t *testing.T) {
 	f := wantFault(t, err, fault.NotFound, "blob_unknown")
 	if f.Hint == "" {
 		t.Error("it does not say what to do")
+	}
+}
+
+// A registry of somebody's own can claim to have any digest, and show any manifest that
+// it got hold of: only bytes that it has brought itself are given for it.
+func TestARegistryThatOnlyClaimsToHaveWhatAnotherHasGetsNothingOfItOut(t *testing.T) {
+	s := newSetting(t)
+	img := s.push(t, "acme/train", "v1")
+	if err := s.pull(t, "acme", "acme/train:v1", img); err != nil {
+		t.Fatal(err)
+	}
+	manifest, err := img.RawManifest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	named := digest.FromBytes(manifest)
+	showsManifest := false
+	liar := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.Contains(r.URL.Path, "/manifests/") && (r.Method == http.MethodHead || showsManifest) {
+			w.Header().Set("Content-Type", string(types.DockerManifestSchema2))
+			w.Header().Set("Docker-Content-Digest", named.String())
+			w.Header().Set("Content-Length", strconv.Itoa(len(manifest)))
+			_, _ = w.Write(manifest)
+			return
+		}
+		w.WriteHeader(http.StatusNotFound)
+	}))
+	t.Cleanup(liar.Close)
+	host := "liar.example"
+	transport, err := oci.NewTransport(oci.Config{Hosts: []oci.HostRule{{Host: host, Address: liar.Listener.Addr().String(), PlainHTTP: true}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(transport.CloseIdleConnections)
+	s.others.Store(host, cache.Access{Route: transport.For(host), Source: host, Credential: "of the liar"})
+	claimed, err := image.ParseReference(host + "/x/y:v1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := s.Manifest(t.Context(), reader("rival"), claimed); err == nil {
+		t.Errorf("it got the manifest that another registry brought: %s", got.Body)
+	}
+	showsManifest = true // it knows that much
+	if _, err := s.Manifest(t.Context(), reader("rival"), claimed); err != nil {
+		t.Fatal(err)
+	}
+	for _, d := range layersOf(t, img) {
+		content, err := s.Blob(t.Context(), reader("rival"), claimed.WithDigest(digest.Digest(d)))
+		if err != nil {
+			continue
+		}
+		if body, err := io.ReadAll(content); err == nil || len(body) > 0 {
+			t.Errorf("it got %d bytes of a blob that another registry brought, %v", len(body), err)
+		}
+		_ = content.Close()
+	}
+}
+
+func TestAQuestionAboutADigestSaysNothingAboutTheTagBesideIt(t *testing.T) {
+	s := newSetting(t)
+	old := s.push(t, "acme/train", "v1")
+	moved := s.push(t, "acme/train", "v1")
+	d, err := old.Digest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	pinned := s.ref(t, "acme/train:v1").WithDigest(digest.Digest(d.String()))
+	if _, err := s.Manifest(t.Context(), reader("acme"), pinned); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.pull(t, "acme", "acme/train:v1", moved); err != nil {
+		t.Error(err)
 	}
 }
 
