@@ -2,7 +2,6 @@ package cache
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"fairlead.dev/fairlead/internal/account"
@@ -27,11 +26,6 @@ type Access struct {
 	// Route is the guarded way to the registry, as the credential says that it is
 	// reached.
 	Route *oci.Route
-
-	// Source is the same for those alone who reach the same registry in the same way:
-	// an organisation can lead a registry's name to a server of its own. Bytes are
-	// shared between readers of one source.
-	Source string
 
 	// Authorization is what requests show, until ExpiresAt (zero: without an end).
 	Authorization oci.Authorization
@@ -82,9 +76,6 @@ func (c *Cache) access(ctx context.Context, reader Reader, ref image.Reference, 
 		return known.access, placeOf(known.access, ref), nil
 	}
 	given, err := c.config.Authority.Access(ctx, reader, ref, refused)
-	if err == nil && given.Source == "" {
-		err = errors.New("an access says nothing of its source, so that nobody's bytes would be told apart")
-	}
 	if err == nil {
 		c.accesses.Add(k, entry{given, now})
 		return given, placeOf(given, ref), nil

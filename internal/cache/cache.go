@@ -218,7 +218,7 @@ const askTimeout = 30 * time.Second
 
 // body gives a manifest's bytes: those that are kept, or else the registry's.
 func (c *Cache) body(ctx context.Context, q question, d ocispec.Descriptor) ([]byte, error) {
-	kept := c.config.Content.From(q.access.Source)
+	kept := c.config.Content.From(q.access.Route.Source())
 	body, err := read(ctx, kept, d.Digest)
 	if err == nil {
 		c.config.Content.Touch(d.Digest, q.reader.organization())
@@ -284,7 +284,7 @@ func (c *Cache) Blob(ctx context.Context, reader Reader, ref image.Reference) (*
 		}
 	}
 	c.config.Content.Touch(ref.Digest(), reader.organization())
-	from := c.config.Content.From(q.access.Source)
+	from := c.config.Content.From(q.access.Route.Source())
 	content := contentOf(found.target, func() (*blobs.Content, error) {
 		return from.Fill(ctx, found.target, c.fetch(q, found.target))
 	})

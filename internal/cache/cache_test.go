@@ -64,7 +64,7 @@ func (l *logins) Access(ctx context.Context, reader cache.Reader, ref image.Refe
 	}
 	version, _ := l.versions.LoadOrStore(user, 1)
 	return cache.Access{
-		Route: route, Source: ref.Host(), Authorization: oci.Bearer(token.Value), IssuedAt: begin,
+		Route: route, Authorization: oci.Bearer(token.Value), IssuedAt: begin,
 		Credential: user, Version: version.(int), Name: user + "'s",
 	}, nil
 }
@@ -300,7 +300,7 @@ func TestARegistryThatOnlyClaimsToHaveWhatAnotherHasGetsNothingOfItOut(t *testin
 		t.Fatal(err)
 	}
 	t.Cleanup(transport.CloseIdleConnections)
-	s.others.Store(host, cache.Access{Route: transport.For(host), Source: host, Credential: "of the liar"})
+	s.others.Store(host, cache.Access{Route: transport.For(host), Credential: "of the liar"})
 	claimed, err := image.ParseReference(host + "/x/y:v1")
 	if err != nil {
 		t.Fatal(err)

@@ -2,6 +2,9 @@ package oci
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
 	"maps"
 	"net/http"
 	"net/url"
@@ -75,5 +78,27 @@ func (t *Transport) With(reach Reach) (*Transport, error) {
 		}
 		config.Hosts[at].Address = rule.Address
 	}
-	return NewTransport(config)
+	made, err := NewTransport(config)
+	if err != nil {
+		return nil, err
+	}
+	made.way = t.way
+	if !reach.IsZero() {
+		made.way += "/" + reach.digest()
+	}
+	return made, nil
+}
+
+// digest is the same for the same way alone.
+func (r Reach) digest() string {
+	h := sha256.New()
+	proxy := ""
+	if r.Proxy != nil {
+		proxy = r.Proxy.String()
+	}
+	fmt.Fprintf(h, "%q %q", proxy, r.CA) // a hash never fails
+	for _, host := range slices.Sorted(maps.Keys(r.Addresses)) {
+		fmt.Fprintf(h, " %q=%q", host, r.Addresses[host])
+	}
+	return hex.EncodeToString(h.Sum(nil))
 }

@@ -60,6 +60,11 @@ func (r *Route) SideBySide() *Route {
 // scheme's own.
 func (r *Route) Host() string { return r.api }
 
+// Source tells the registry from every other that may bring other bytes: it is the
+// host, and how a credential says that it is reached, if it says so. An organisation
+// can lead a registry's name to a server of its own.
+func (r *Route) Source() string { return r.api + r.transport.way }
+
 // Scheme is what the registry is spoken to in: https, or http where that is
 // allowed.
 func (r *Route) Scheme() string {

@@ -27,6 +27,7 @@ import (
 type Transport struct {
 	config Config
 	rules  map[string]HostRule
+	way    string // what tells it from a transport that reaches registries otherwise; "" for the process's own
 
 	// One pool of connections per rule and per answer to "which addresses
 	// may be dialled?", so that a connection that one registry may use is

@@ -31,7 +31,7 @@ import (
 const proofsAtOnce = 16
 
 // fromLabel says which blob of a registry a snapshot was made of.
-func (p *puller) fromLabel() string { return "fairlead.dev/from/" + p.request.Image.Host() }
+func (p *puller) fromLabel() string { return "fairlead.dev/from/" + p.request.Route.Source() }
 
 // proven are the layers that are here, and this image's by right.
 func (p *puller) proven(ctx context.Context) ([]bool, error) {

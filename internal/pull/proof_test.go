@@ -5,12 +5,16 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
+	"strconv"
 	"strings"
 	"testing"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/types"
 
 	"fairlead.dev/fairlead/internal/fault"
+	"fairlead.dev/fairlead/internal/oci"
 	"fairlead.dev/fairlead/internal/pull"
 )
 
@@ -150,4 +154,48 @@ func TestALayerOfAnotherRegistryIsProvenByItsBytesAndThenKnown(t *testing.T) {
 			t.Errorf("tree of %s = %v", key, tree)
 		}
 	}
+}
+
+// An organisation can have its credential lead a registry's name to a server of its own.
+func TestAServerThatARegistrysNameIsLedToGetsNothingOfWhatTheRegistryBrought(t *testing.T) {
+	far := newFarSide(t)
+	img := imageOf(t, layer(t, file("private", "of acme")))
+	far.push(t, "acme/train:v1", img)
+	store := openStore(t, pull.Config{})
+	store.Release(mustPull(t, store, far.request(t, "acme/train:v1")))
+	manifest, err := img.RawManifest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	config, err := img.RawConfigFile()
+	if err != nil {
+		t.Fatal(err)
+	}
+	named, err := img.Digest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	liar := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch configName, _ := img.ConfigName(); {
+		case strings.Contains(r.URL.Path, "/manifests/"):
+			w.Header().Set("Content-Type", string(types.OCIManifestSchema1))
+			w.Header().Set("Docker-Content-Digest", named.String())
+			w.Header().Set("Content-Length", strconv.Itoa(len(manifest)))
+			_, _ = w.Write(manifest)
+		case strings.HasSuffix(r.URL.Path, configName.String()):
+			_, _ = w.Write(config)
+		case r.Method != http.MethodHead: // it says that it has the layer
+			w.WriteHeader(http.StatusNotFound)
+		}
+	}))
+	t.Cleanup(liar.Close)
+	elsewhere, err := far.transport.With(oci.Reach{Addresses: map[string]string{host: liar.Listener.Addr().String()}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(elsewhere.CloseIdleConnections)
+	request := far.request(t, "acme/train:v1")
+	request.Route = elsewhere.For(host)
+	_, err = store.Pull(t.Context(), request)
+	wantFault(t, err, fault.NotFound, "layer_missing")
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -101,6 +102,16 @@ type puller struct {
 	files     atomic.Int64 // bytes of the image's files so far, of layers that are not finished too
 }
 
+// nameOf is what a complete image is recorded under. A registry that a credential
+// reaches in a way of its own is another one, and says so behind the digest.
+func nameOf(request Request, d digest.Digest) string {
+	name := request.Image.Name() + "@" + d.String()
+	if way, is := strings.CutPrefix(request.Route.Source(), request.Route.Host()); is && way != "" {
+		name += way
+	}
+	return name
+}
+
 // tellProgress starts telling; what it returns tells the last state and ends
 // it.
 func (p *puller) tellProgress(ctx context.Context) (stop func()) {
@@ -124,7 +135,7 @@ func (p *puller) pull(ctx context.Context) (Image, error) {
 	if p.request.Resolved != nil {
 		p.request.Resolved(target.Digest)
 	}
-	p.name = p.request.Image.Name() + "@" + target.Digest.String()
+	p.name = nameOf(p.request, target.Digest)
 	if whole, warm := p.warm(ctx, target); warm {
 		return p.image(target, whole), nil
 	}

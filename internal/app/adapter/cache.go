@@ -2,9 +2,6 @@ package adapter
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
-	"strings"
 	"sync"
 	"time"
 
@@ -55,7 +52,7 @@ func (u *Upstreams) Access(ctx context.Context, reader cache.Reader, ref image.R
 	if err != nil {
 		return cache.Access{}, err
 	}
-	access := cache.Access{Source: sourceOf(ref.Host(), given.Reach), Authorization: authorizationOf(given), IssuedAt: given.IssuedAt, ExpiresAt: given.ExpiresAt}
+	access := cache.Access{Authorization: authorizationOf(given), IssuedAt: given.IssuedAt, ExpiresAt: given.ExpiresAt}
 	if answer.Credential == nil {
 		access.Route = transport.ForStranger(ref.Host())
 		return access, nil
@@ -63,16 +60,6 @@ func (u *Upstreams) Access(ctx context.Context, reader cache.Reader, ref image.R
 	access.Route = transport.For(ref.Host())
 	access.Credential, access.Version, access.Name = answer.Credential.ID, answer.Credential.Version, answer.Credential.Name
 	return access, nil
-}
-
-// sourceOf names a registry by its host, and by how a credential says that it is
-// reached: who leads a name elsewhere reads other bytes.
-func sourceOf(host string, reach broker.Reach) string {
-	if reach == (broker.Reach{}) {
-		return host
-	}
-	sum := sha256.Sum256([]byte(strings.Join([]string{reach.Proxy, reach.CA, reach.Addresses}, "\x00")))
-	return host + " " + hex.EncodeToString(sum[:])
 }
 
 // transport is the way that a credential says; each has connections of its own.
