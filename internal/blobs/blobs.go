@@ -219,9 +219,10 @@ func (s *Store) openKept(ctx context.Context, d digest.Digest) (*Content, error)
 		if err != nil {
 			return nil, s.place.asFault(errors.Join(err, opened.Close()))
 		}
-		s.table.found(d, true, info.Size())
+		found := about{info.Size(), info.ModTime()}
+		s.table.found(d, found, s.now())
 		s.table.touch(d, "", s.now())
-		return newContent(d, about{info.Size(), info.ModTime()}, fileSource{opened}, left), nil
+		return newContent(d, found, fileSource{opened}, left), nil
 	}
 	known, _ := s.table.look(d)
 	if !known.here { // a question less where there is nothing
@@ -241,14 +242,14 @@ func (s *Store) openKept(ctx context.Context, d digest.Digest) (*Content, error)
 	if err != nil {
 		return nil, s.unopened(d, err)
 	}
-	s.table.found(d, true, found.size)
+	s.table.found(d, found, s.now())
 	return newContent(d, found, s.newBucketSource(ctx, d, found.size), left), nil
 }
 
 // unopened is the error of a blob that could not be opened.
 func (s *Store) unopened(d digest.Digest, err error) error {
 	if isMissing(err) {
-		s.table.found(d, false, 0)
+		s.table.missing(d)
 		return blobMissing(d)
 	}
 	return s.place.asFault(err)
@@ -273,7 +274,7 @@ func (s *Store) Stat(ctx context.Context, d digest.Digest) (Info, error) {
 	if err != nil {
 		return Info{}, s.unopened(d, err)
 	}
-	s.table.found(d, true, found.size)
+	s.table.found(d, found, s.now())
 	return Info{d, found.size, found.modified}, nil
 }
 
@@ -289,6 +290,8 @@ func (s *Store) Put(ctx context.Context, want ocispec.Descriptor, content []byte
 	case d.Algorithm().FromBytes(content) != d:
 		return digestWrong(d)
 	}
+	s.table.enter(d) // so that nobody removes it before its use is known
+	defer s.table.leave(d, false, 0)
 	if err := s.place.put(ctx, blobPath(d), content, s.config.Now()); err != nil {
 		return s.place.asFault(err)
 	}

@@ -105,10 +105,11 @@ func TestABucketsLeastRecentlyUsedGoFirst(t *testing.T) {
 	depottest.Each(t, func(t *testing.T, cloud *depottest.Cloud) {
 		at := newClock()
 		store := openStore(t, blobs.Config{URL: cloud.Depot, Now: at.time, Limit: 2000})
-		digests := put(t, store, at, documents(3)...)
-		if err := store.Pin(t.Context(), digests[0]); err != nil {
+		all := documents(3)
+		if err := store.Pin(t.Context(), digest.FromBytes(all[0])); err != nil {
 			t.Fatal(err)
 		}
+		digests := put(t, store, at, all...)
 		collect(t, store)
 		wantKept(t, store, digests, true, false, true)
 		if _, found := cloud.Get(key(digests[1])); found {

@@ -56,14 +56,28 @@ func (s *Store) collect(ctx context.Context) error {
 	if err := errors.Join(s.journal.flush(ctx), s.journal.refresh(ctx)); err != nil {
 		return err
 	}
-	if err := s.look(ctx); err != nil {
-		return err
-	}
-	if err := s.evict(ctx); err != nil {
+	if err := s.trim(ctx); err != nil {
 		return err
 	}
 	s.table.forget(s.now().before(forgetAfter))
 	return errors.Join(s.journal.compact(ctx), s.place.sweep(ctx, s.config.Now()))
+}
+
+// trim looks what there is, and removes what is too much. Of those who share a
+// directory one does so at a time: together they would remove too much, each by what it
+// knows itself.
+func (s *Store) trim(ctx context.Context) (err error) {
+	if s.place.kind == directory {
+		release, locked := s.place.spool.lock(ctx)
+		if locked != nil {
+			return locked
+		}
+		defer func() { err = errors.Join(err, release()) }()
+	}
+	if err := s.look(ctx); err != nil {
+		return err
+	}
+	return s.evict(ctx)
 }
 
 // look lists what there is.
@@ -83,10 +97,14 @@ func (s *Store) look(ctx context.Context) error {
 	}
 	for _, d := range s.table.endLook(look, there) {
 		found, err := s.place.stat(ctx, d)
-		if err != nil && !isMissing(err) {
+		switch {
+		case err == nil:
+			s.table.found(d, found, s.now())
+		case isMissing(err):
+			s.table.missing(d)
+		default:
 			return err
 		}
-		s.table.found(d, err == nil, found.size)
 	}
 	return nil
 }

@@ -130,6 +130,18 @@ func TestWhatIsPinnedStaysWhateverTheLimit(t *testing.T) {
 	wantKept(t, again, digests, false, false, false)
 }
 
+func TestWhatAnotherProcessPutAMomentAgoIsNotTheFirstToGo(t *testing.T) {
+	at, dir := newClock(), t.TempDir()
+	at.advance(-time.Hour)
+	store := openStore(t, blobs.Config{URL: "file://" + dir, Now: at.time, Limit: 2000})
+	digests := put(t, store, at, documents(2)...)
+	at.advance(time.Hour)
+	other := openStore(t, blobs.Config{URL: "file://" + dir, Now: at.time, FlushEvery: time.Hour})
+	digests = append(digests, put(t, other, at, noise(44, 1000))...)
+	collect(t, store)
+	wantKept(t, store, digests, false, true, true)
+}
+
 func TestNothingIsRemovedWhileAReaderHasIt(t *testing.T) {
 	at := newClock()
 	content := noise(40, 1<<20)
@@ -188,6 +200,9 @@ func TestEachOrganisationIsCountedForWhatItUsedAcrossRestarts(t *testing.T) {
 	if diff := cmp.Diff(want, again.Usage()); diff != "" {
 		t.Errorf("after a restart (-want +is):\n%s", diff)
 	}
+	if err := store.Close(); err != nil { // which knows nothing of the uses that follow
+		t.Fatal(err)
+	}
 	at.advance(time.Minute)
 	again.Touch(digests[1], "globex")
 	again.Touch(digests[2], "globex")
@@ -198,6 +213,9 @@ func TestEachOrganisationIsCountedForWhatItUsedAcrossRestarts(t *testing.T) {
 		t.Errorf("after one was removed (-want +is):\n%s", diff)
 	}
 	// It comes again, and whoever used its earlier copy is not counted.
+	if err := again.Close(); err != nil { // whose limit would remove it once more
+		t.Fatal(err)
+	}
 	at.advance(time.Minute)
 	config.Limit = 0
 	again = openStore(t, config)

@@ -102,24 +102,30 @@ func (s *Store) fill(ctx context.Context, from Source, want ocispec.Descriptor, 
 	if from.name != "" {
 		open = from.Open
 	}
-	content, err := open(ctx, want.Digest)
-	switch {
-	case err == nil && want.Size > 0 && content.Size() != want.Size:
-		return nil, errors.Join(blobSize(want.Digest, want.Size, content.Size()), content.Close())
-	case err == nil, ctx.Err() != nil:
-		return content, err
-	case !errors.Is(err, ErrNotFound): // and the client need not suffer for it
-		s.config.Logger.Warn("a blob is fetched anew, since the cache cannot be read", "digest", want.Digest, "error", err)
+	for first := true; ; first = false {
+		content, err := open(ctx, want.Digest)
+		switch {
+		case err == nil && want.Size > 0 && content.Size() != want.Size:
+			return nil, errors.Join(blobSize(want.Digest, want.Size, content.Size()), content.Close())
+		case err == nil, ctx.Err() != nil:
+			return content, err
+		case !errors.Is(err, ErrNotFound): // and the client need not suffer for it
+			s.config.Logger.Warn("a blob is fetched anew, since the cache cannot be read", "digest", want.Digest, "error", err)
+		}
+		c, err := s.join(ctx, from, want, fetch, first)
+		switch {
+		case err != nil:
+			return nil, err
+		case c != nil:
+			return c.content(want)
+		}
 	}
-	c, err := s.join(ctx, from, want, fetch)
-	if err != nil {
-		return nil, err
-	}
-	return c.content(want)
 }
 
-// join makes a client of the blob's filling, which begins if there is none.
-func (s *Store) join(ctx context.Context, from Source, want ocispec.Descriptor, fetch Fetch) (*client, error) {
+// join makes a client of the blob's filling, which begins if there is none. With look,
+// none begins where the blob is kept: it may be since the caller found that it is not.
+// There is no client then.
+func (s *Store) join(ctx context.Context, from Source, want ocispec.Descriptor, fetch Fetch, look bool) (*client, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.ctx.Err() != nil {
@@ -127,6 +133,11 @@ func (s *Store) join(ctx context.Context, from Source, want ocispec.Descriptor, 
 	}
 	f := s.fillings[way{from.name, want.Digest}]
 	begins := f == nil
+	if begins && look {
+		if r, _ := s.table.look(want.Digest); r.here {
+			return nil, nil
+		}
+	}
 	if begins {
 		f = &filling{store: s, digest: want.Digest, from: from, size: -1}
 	}
@@ -326,6 +337,8 @@ func (f *filling) run(ctx context.Context, hint int64) {
 		s.mu.Lock()
 		s.forget(f)
 		s.mu.Unlock()
+	} else {
+		f.from.brought(f.digest) // before anybody can have all of it, and ask again
 	}
 	f.change(func() { f.verified, f.err = err == nil, err })
 	switch {
@@ -333,7 +346,6 @@ func (f *filling) run(ctx context.Context, hint int64) {
 		if kept, _ := s.table.look(f.digest); !kept.here || f.from.name == "" { // another upstream may have brought it
 			s.keep(ctx, f.digest, f.spool, f.size)
 		}
-		f.from.brought(f.digest)
 	case errors.Is(err, errAbandoned), errors.Is(err, errClosed):
 	default:
 		s.config.Logger.Warn("a blob was not downloaded", "digest", f.digest, "error", err)

@@ -1,6 +1,7 @@
 package blobs
 
 import (
+	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -11,6 +12,9 @@ import (
 
 	"golang.org/x/sys/unix"
 )
+
+// lockEvery is how often who waits for the lock looks whether it is free.
+const lockEvery = 10 * time.Millisecond
 
 // spool is a local directory of files on their way. The process that makes one holds
 // its lock as long as it is open, so that what a killed process left is known and
@@ -52,6 +56,28 @@ func (s spool) create(now time.Time) (*spooled, error) {
 		}
 	}
 	return nil, fmt.Errorf("no file of %s stays: something removes them", s.dir)
+}
+
+// lock has its process alone tidy, until release, or until it ends.
+func (s spool) lock(ctx context.Context) (release func() error, err error) {
+	dir, err := os.Open(s.dir)
+	if err != nil {
+		return nil, err
+	}
+	for {
+		err := unix.Flock(int(dir.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		if err == nil {
+			return dir.Close, nil
+		}
+		if !errors.Is(err, unix.EWOULDBLOCK) && !errors.Is(err, unix.EINTR) {
+			return nil, errors.Join(err, dir.Close())
+		}
+		select {
+		case <-time.After(lockEvery):
+		case <-ctx.Done():
+			return nil, errors.Join(context.Cause(ctx), dir.Close())
+		}
+	}
 }
 
 func isLinked(file *os.File) bool {

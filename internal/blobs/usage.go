@@ -140,15 +140,26 @@ func (t *table) stored(d digest.Digest, size int64, now moment) {
 	t.setHere(r, true)
 }
 
-// found takes note of what a look at the place told of one blob.
-func (t *table) found(d digest.Digest, here bool, size int64) {
+// found takes note of what a look at the place told of one blob. One of which nobody
+// told anything yet was used when it was put there, by another process, perhaps a
+// moment ago.
+func (t *table) found(d digest.Digest, is about, now moment) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	r := t.of(d)
-	if here {
-		t.setSize(r, size)
+	if r.Used == 0 && r.users == 0 {
+		r.Used = min(momentOf(is.modified), now)
+		r.elsewhere = r.Used
 	}
-	t.setHere(r, here)
+	t.setSize(r, is.size)
+	t.setHere(r, true)
+}
+
+// missing takes note that a blob is not there.
+func (t *table) missing(d digest.Digest) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.setHere(t.of(d), false)
 }
 
 // pin sets whether a blob is pinned.
