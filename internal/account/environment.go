@@ -252,36 +252,12 @@ func (s *Service) changed(ctx context.Context, e Environment, change Environment
 // projectID finds any project by its id or OWNER/NAME, for an operator, who need
 // not belong to the organisation that owns it.
 func (s *Service) projectID(ctx context.Context, key string) (string, error) {
-	if _, err := uuid.Parse(key); err == nil {
-		project, err := s.store.ProjectByID(ctx, key)
-		if fault.Is(err, fault.NotFound) {
-			err = fault.InvalidField("projects", "project_unknown", "there is no project %.80q", key)
-		}
-		return project.ID, err
+	project, err := s.AnyProject(ctx, key)
+	if fault.Is(err, fault.NotFound) {
+		err = fault.InvalidField("projects", "project_unknown", "there is no project %.80q", key).
+			WithHint("Write it as OWNER/NAME or as its id.")
 	}
-	owner, name, _ := strings.Cut(key, "/")
-	organizations, user := []int64{}, ""
-	if found, err := s.store.OrganizationByName(ctx, owner); err == nil {
-		organizations = append(organizations, found.ID)
-	} else if !fault.Is(err, fault.NotFound) {
-		return "", err
-	}
-	if found, _, err := s.store.UserByName(ctx, owner); err == nil {
-		user = found.ID
-	} else if !fault.Is(err, fault.NotFound) {
-		return "", err
-	}
-	projects, err := s.store.Projects(ctx, organizations, user)
-	if err != nil {
-		return "", err
-	}
-	for _, project := range projects {
-		if strings.EqualFold(project.Name, name) {
-			return project.ID, nil
-		}
-	}
-	return "", fault.InvalidField("projects", "project_unknown", "there is no project %.80q", key).
-		WithHint("Write it as OWNER/NAME or as its id.")
+	return project.ID, err
 }
 
 // validTitle refuses what cannot be shown in one line.

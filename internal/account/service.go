@@ -260,6 +260,37 @@ func (s *Service) Project(ctx context.Context, actor Actor, key string) (Project
 	}
 }
 
+// AnyProject finds any project by its id or OWNER/NAME, whoever may see it: for what
+// an operator has set up. A NotFound fault says that there is none.
+func (s *Service) AnyProject(ctx context.Context, key string) (Project, error) {
+	if _, err := uuid.Parse(key); err == nil {
+		return s.store.ProjectByID(ctx, key)
+	}
+	owner, name, _ := strings.Cut(key, "/")
+	organizations, user := []int64{}, ""
+	if found, err := s.store.OrganizationByName(ctx, owner); err == nil {
+		organizations = append(organizations, found.ID)
+	} else if !fault.Is(err, fault.NotFound) {
+		return Project{}, err
+	}
+	if found, _, err := s.store.UserByName(ctx, owner); err == nil {
+		user = found.ID
+	} else if !fault.Is(err, fault.NotFound) {
+		return Project{}, err
+	}
+	projects, err := s.store.Projects(ctx, organizations, user)
+	if err != nil {
+		return Project{}, err
+	}
+	for _, project := range projects {
+		if strings.EqualFold(project.Name, name) {
+			return project, nil
+		}
+	}
+	return Project{}, fault.New(fault.NotFound, "project_unknown", "there is no project %.80q", key).
+		WithHint("`fairlead project list` shows yours; write it as OWNER/NAME.")
+}
+
 func (s *Service) event(actor Actor, verb audit.Verb, organizationID int64, id, name string) audit.Event {
 	return audit.Event{
 		Time: s.now(), Actor: actor.Name(), ActorID: actor.ID(), Remote: actor.Remote,

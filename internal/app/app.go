@@ -157,7 +157,7 @@ func (s *Server) wire(ctx context.Context, version string) error {
 	if err != nil {
 		return err
 	}
-	if err := s.openMirror(ctx, selector); err != nil {
+	if err := s.openMirror(ctx); err != nil {
 		return err
 	}
 	s.first = FirstUser{Username: s.config.Admin, Organization: s.config.Organization}

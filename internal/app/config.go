@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/pflag"
 	"go.yaml.in/yaml/v4"
 
+	"fairlead.dev/fairlead/internal/app/adapter"
 	"fairlead.dev/fairlead/internal/fault"
 	"fairlead.dev/fairlead/internal/oci"
 	"fairlead.dev/fairlead/internal/pull"
@@ -76,6 +77,7 @@ type CacheConfig struct {
 	URL       string // where blobs are kept; "": there is none
 	Limit     Bytes
 	Upstreams []string // HOST
+	Networks  []string // CIDR=OWNER/PROJECT
 	Fresh     time.Duration
 	Stale     time.Duration
 }
@@ -84,8 +86,20 @@ func (c *CacheConfig) flags(set *pflag.FlagSet) {
 	set.StringVar(&c.URL, "cache", "", "serve a pull-through cache at /v2/ and keep it there: file:///DIRECTORY, s3://BUCKET?region=REGION, gs://BUCKET or azblob://CONTAINER (default none)")
 	set.Var(&c.Limit, "cache-limit", "what the cache may keep; the least recently used goes first (default no limit)")
 	set.StringSliceVar(&c.Upstreams, "cache-upstream", nil, "registry that everybody may read through the cache without a credential: HOST; others only where a credential covers the image")
+	set.StringSliceVar(&c.Networks, "cache-network", nil, "network whose clients read through the cache without a login, as that project: CIDR=OWNER/PROJECT")
 	set.DurationVar(&c.Fresh, "cache-fresh", time.Minute, "how long what a registry showed holds: a right that is lost there is lost here after it")
 	set.DurationVar(&c.Stale, "cache-stale", time.Hour, "how long after that it is served while the registry is away or throttles; negative: never")
+}
+
+// networks are the networks that need no login.
+func (c *CacheConfig) networks() ([]adapter.Network, error) {
+	var networks []adapter.Network
+	var errs []error
+	for _, text := range c.Networks {
+		network, err := adapter.ParseNetwork("cache-network", text)
+		networks, errs = append(networks, network), append(errs, err)
+	}
+	return networks, fault.Join(errs...)
 }
 
 // RegistryConfig is how registries are reached, as curl's --resolve and
@@ -265,7 +279,8 @@ func (c Config) settled() (Config, error) {
 	if c.Worker.Slots == 0 {
 		c.Worker.Slots = runtime.NumCPU()
 	}
-	errs = append(errs, c.Worker.check())
+	_, networksErr := c.Cache.networks()
+	errs = append(errs, c.Worker.check(), networksErr)
 	if !slices.Contains([]string{"auto", "text", "json"}, c.LogFormat) {
 		errs = append(errs, fault.InvalidField("log-format", "choice", "%q is none of text, json and auto", c.LogFormat))
 	}

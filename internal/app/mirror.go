@@ -8,14 +8,13 @@ import (
 
 	"fairlead.dev/fairlead/internal/app/adapter"
 	"fairlead.dev/fairlead/internal/blobs"
-	"fairlead.dev/fairlead/internal/broker"
 	"fairlead.dev/fairlead/internal/cache"
 	"fairlead.dev/fairlead/internal/mirror"
 )
 
 // openMirror puts the pull-through cache's door in front of the API, if there is to be
 // one.
-func (s *Server) openMirror(ctx context.Context, selector broker.Selector) error {
+func (s *Server) openMirror(ctx context.Context) error {
 	config := s.config.Cache
 	if config.URL == "" {
 		return nil
@@ -27,17 +26,21 @@ func (s *Server) openMirror(ctx context.Context, selector broker.Selector) error
 	if err != nil {
 		return err
 	}
+	readers := adapter.Readers{Accounts: s.accounts, Dispatch: s.dispatch}
+	if readers.Networks, err = config.networks(); err != nil {
+		return err
+	}
 	listed := make(map[string]bool, len(config.Upstreams))
 	for _, host := range config.Upstreams {
 		listed[host] = true
 	}
 	kept := cache.New(cache.Config{
-		Authority: &adapter.Upstreams{Broker: s.broker, Selector: selector, Transport: s.reach, Listed: listed},
+		Authority: &adapter.Upstreams{Broker: s.broker, Transport: s.reach, Listed: listed},
 		Content:   s.blobs, Fresh: config.Fresh, Stale: config.Stale, Logger: s.logger,
 	})
 	door, err := mirror.New(mirror.Config{
 		Backend:       adapter.Mirror{Cache: kept},
-		Authenticator: adapter.Readers{Accounts: s.accounts, Dispatch: s.dispatch},
+		Authenticator: readers,
 		Unnamed:       "docker.io",
 		Logger:        s.logger,
 	})

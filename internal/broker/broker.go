@@ -90,6 +90,9 @@ func (b *Broker) grant(ctx context.Context, request Request, selection registry.
 	k := key{host: request.Image.Host(), repository: request.Image.Repository(), kept: request.Kept}
 	winner, covered := selection.Winner()
 	if !covered {
+		if request.OnlyCovered {
+			return answer, notCovered(request)
+		}
 		answer.Grant, err = b.cache.get(ctx, k, request.Refused, func(ctx context.Context) (Grant, error) {
 			return b.config.Issuer.Anonymous(ctx, request.Image)
 		})

@@ -37,6 +37,14 @@ func (b *Broker) diagnose(ctx context.Context, request Request, selection regist
 	}
 }
 
+// notCovered is the fault of an image that is for those alone who have a credential
+// for it.
+func notCovered(request Request) error {
+	owner, ref := request.Project.Owner.Name, request.Image
+	return fault.New(fault.Denied, "upstream_unknown", "no registry credential of %s covers %s, and %s is not one of the cache's upstreams for everybody", owner, ref.Name(), ref.Host()).
+		WithHint("Register a credential with a pattern that covers it, or have the operator name the host with --cache-upstream.")
+}
+
 // uncovered is the fault of an image that no credential of the organisation
 // covers and that is not for everybody.
 func (b *Broker) uncovered(ctx context.Context, request Request, err error) error {

@@ -78,6 +78,10 @@ type Request struct {
 	// Kept says that the grant does not leave the server: for the pull-through cache,
 	// which also reads what a worker would need the password itself for.
 	Kept bool
+
+	// OnlyCovered refuses an image that no credential covers, without asking its
+	// registry anything: an upstream_unknown fault.
+	OnlyCovered bool
 }
 
 // Answer is a grant and whose it is.

@@ -12,15 +12,18 @@ import (
 )
 
 // pullThrough pulls an image through the server's cache, as Docker does after docker
-// login: pull-through USER TOKEN-FILE IMAGE. With "!" it must be refused, with the words
-// of a fourth argument.
+// login: pull-through USER TOKEN-FILE IMAGE, or without a login where the user is "-".
+// With "!" it must be refused, with the words of a fourth argument.
 func pullThrough(ts *testscript.TestScript, neg bool, args []string) {
 	server, err := url.Parse(ts.Getenv("FAIRLEAD_SERVER"))
 	ts.Check(err)
 	ref, err := name.ParseReference(server.Host+"/"+args[2], name.Insecure)
 	ts.Check(err)
-	token := strings.TrimSpace(ts.ReadFile(args[1]))
-	img, err := remote.Image(ref, remote.WithAuth(&authn.Basic{Username: args[0], Password: token}))
+	login := authn.Anonymous
+	if args[0] != "-" {
+		login = &authn.Basic{Username: args[0], Password: strings.TrimSpace(ts.ReadFile(args[1]))}
+	}
+	img, err := remote.Image(ref, remote.WithAuth(login))
 	if err == nil {
 		err = validate.Image(img) // reads all of it, and compares every digest
 	}

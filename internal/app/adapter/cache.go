@@ -16,7 +16,6 @@ import (
 // credentials of whoever reads: a broker as a cache.Authority.
 type Upstreams struct {
 	Broker    *broker.Broker
-	Selector  broker.Selector
 	Transport *oci.Transport
 
 	// Listed are hosts that an admin lets everybody read without a credential. Of
@@ -29,16 +28,9 @@ type Upstreams struct {
 
 // Access gives the way of a reader to a repository.
 func (u *Upstreams) Access(ctx context.Context, reader cache.Reader, ref image.Reference, refused time.Time) (cache.Access, error) {
-	selection, err := u.Selector.Select(ctx, reader.Project, ref)
-	if err != nil {
-		return cache.Access{}, err
-	}
-	if _, covered := selection.Winner(); !covered && !u.Listed[ref.Host()] {
-		return cache.Access{}, fault.New(fault.Denied, "upstream_unknown", "no registry credential of %s covers %s, and %s is not one of the cache's upstreams for everybody", reader.Project.Owner.Name, ref.Name(), ref.Host()).
-			WithHint("Register a credential with a pattern that covers it, or have the operator name the host with --cache-upstream.")
-	}
 	answer, err := u.Broker.Grant(ctx, broker.Request{
 		Actor: reader.Actor, Project: reader.Project, ExecutionID: reader.ExecutionID, Image: ref, Refused: refused, Kept: true,
+		OnlyCovered: !u.Listed[ref.Host()],
 	})
 	if err != nil {
 		return cache.Access{}, err

@@ -3,6 +3,8 @@ package adapter
 import (
 	"context"
 	"io"
+	"net/netip"
+	"strings"
 
 	"fairlead.dev/fairlead/internal/account"
 	"fairlead.dev/fairlead/internal/cache"
@@ -15,9 +17,32 @@ import (
 // Readers are those who may pull through the cache: a mirror.Authenticator. Who logs
 // in says with the user name what for: a person's or machine's token is for a project,
 // and a worker's for a lease.
+// A network that an operator has named needs no login.
 type Readers struct {
 	Accounts *account.Service
 	Dispatch *dispatch.Service
+	Networks []Network
+}
+
+// Network is one whose clients read as a project.
+type Network struct {
+	Prefix  netip.Prefix
+	Project string // OWNER/NAME or id
+}
+
+// ParseNetwork reads CIDR=PROJECT; its error is an Invalid fault.
+func ParseNetwork(field, text string) (Network, error) {
+	prefix, project, found := strings.Cut(text, "=")
+	parsed, err := netip.ParsePrefix(prefix)
+	switch {
+	case !found || project == "" || err != nil:
+		return Network{}, fault.InvalidField(field, "network", "%q is no CIDR=OWNER/PROJECT", text).
+			WithHint("Write it as 10.1.0.0/16=acme/vision.")
+	case parsed != parsed.Masked():
+		return Network{}, fault.InvalidField(field, "network", "%s is an address in the network %s", prefix, parsed.Masked()).
+			WithHint("Write the network as %s, or the one address as %s/%d.", parsed.Masked(), parsed.Addr(), parsed.Addr().BitLen())
+	}
+	return Network{parsed, project}, nil
 }
 
 // pulling is a cache.Reader as a mirror.Client.
@@ -30,6 +55,11 @@ func (p pulling) Name() string {
 
 // Authenticate finds who shows a token, and the project that counts.
 func (r Readers) Authenticate(ctx context.Context, shown mirror.Shown) (mirror.Client, error) {
+	if shown.IsAnonymous() {
+		if network, found := r.network(shown.Remote); found {
+			return r.ofNetwork(ctx, network, shown.Remote)
+		}
+	}
 	text := shown.Password
 	if text.IsEmpty() {
 		text = shown.Token
@@ -51,6 +81,27 @@ func (r Readers) Authenticate(ctx context.Context, shown mirror.Shown) (mirror.C
 		return nil, err
 	}
 	return pulling{cache.Reader{Actor: actor, Project: project}}, nil
+}
+
+// network is the smallest that an address is in.
+func (r Readers) network(remote netip.Addr) (smallest Network, found bool) {
+	for _, network := range r.Networks {
+		if network.Prefix.Contains(remote) && (!found || network.Prefix.Bits() > smallest.Prefix.Bits()) {
+			smallest, found = network, true
+		}
+	}
+	return smallest, found
+}
+
+// ofNetwork is the client that a network is.
+func (r Readers) ofNetwork(ctx context.Context, network Network, remote netip.Addr) (mirror.Client, error) {
+	project, err := r.Accounts.AnyProject(ctx, network.Project)
+	if fault.Is(err, fault.NotFound) {
+		return nil, fault.New(fault.Denied, "network_project", "the network %s is to read as the project %s, and there is none of that name", network.Prefix, network.Project).
+			WithHint("Have the operator mend --cache-network, or make the project.")
+	}
+	actor := account.Actor{Username: "network " + network.Prefix.String(), Remote: remote.String()}
+	return pulling{cache.Reader{Actor: actor, Project: project}}, err
 }
 
 // Mirror is a cache as a mirror.Backend. Its clients are those of Readers.
