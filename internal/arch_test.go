@@ -139,8 +139,8 @@ var plan = []room{
 		"cache",
 		sum(words, "account", "oci", "diagnosis", "blobs"),
 		[]string{
-			"github.com/hashicorp/golang-lru/v2", "github.com/opencontainers/go-digest", "github.com/opencontainers/image-spec",
-			"golang.org/x/sync/singleflight",
+			"github.com/containerd/platforms", "github.com/hashicorp/golang-lru/v2", "github.com/opencontainers/go-digest", "github.com/opencontainers/image-spec",
+			"golang.org/x/sync/errgroup", "golang.org/x/sync/singleflight",
 		},
 		"who may read what through the cache needs who asks, the protocol and the kept bytes; credentials reach it as an interface",
 	},
@@ -158,9 +158,9 @@ var plan = []room{
 		"the HTTP door calls nouns and trades: no store, no SQL, no registry",
 	},
 	{
-		"mirror", words,
+		"mirror", sum(words, "wire"),
 		[]string{"github.com/opencontainers"},
-		"the cache's door needs words and the shapes of the specification; who may come in and what there is reach it as interfaces",
+		"the cache's door needs words, the shapes of the specification, and those in which it tells of itself; who may come in and what there is reach it as interfaces",
 	},
 	{
 		"cli",

@@ -40,7 +40,9 @@ func (s *Server) openMirror(ctx context.Context) error {
 	})
 	door, err := mirror.New(mirror.Config{
 		Backend:       adapter.Mirror{Cache: kept},
+		Extension:     adapter.Mirror{Cache: kept},
 		Authenticator: readers,
+		Sent:          kept.Sent,
 		Unnamed:       "docker.io",
 		Logger:        s.logger,
 	})

@@ -356,6 +356,19 @@ func (s *Store) setPin(ctx context.Context, d digest.Digest, pinned bool) error 
 // minutes ago.
 func (s *Store) Usage() Usage { return s.table.usage() }
 
+// Place is where blobs are kept, for people: a URL without what may be a secret.
+func (s *Store) Place() string { return s.place.name }
+
+// Limit is how many bytes may be kept; 0 is no limit.
+func (s *Store) Limit() int64 { return s.config.Limit }
+
+// Downloads is how many blobs are arriving now.
+func (s *Store) Downloads() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.fillings)
+}
+
 // Flush writes down what was used. The store does so by itself; call it to wait for it.
 func (s *Store) Flush(ctx context.Context) error { return s.place.asFault(s.journal.flush(ctx)) }
 

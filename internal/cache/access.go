@@ -14,8 +14,14 @@ import (
 // credentials count. A personal project has none and reads what anybody may.
 type Reader struct {
 	Actor       account.Actor
-	Project     account.Project
+	Project     account.Project // zero: images are refused
 	ExecutionID string // "" where a person or a machine pulls
+}
+
+// ProjectMissing is the fault of who does not say for which project images are read.
+func ProjectMissing() error {
+	return fault.New(fault.Unauthenticated, "project_missing", "it is not said for which project images are pulled").
+		WithHint("Log in with the project as the user name: docker login -u OWNER/PROJECT, with a token as the password.")
 }
 
 // organization is whose account the reader's bytes are on.

@@ -57,6 +57,8 @@ type Cache struct {
 	accesses *lru.Cache[accessKey, entry]
 	limits   *lru.Cache[limitKey, Quota]
 	proving  singleflight.Group
+	counters counters
+	since    time.Time
 }
 
 // New makes a cache.
@@ -73,7 +75,7 @@ func New(config Config) *Cache {
 	if config.Logger == nil {
 		config.Logger = slog.New(slog.DiscardHandler)
 	}
-	c := &Cache{config: config, rights: newRights(config.Now, config.Fresh)}
+	c := &Cache{config: config, rights: newRights(config.Now, config.Fresh), since: config.Now()}
 	c.accesses, _ = lru.New[accessKey, entry](mostPlaces) // its only error is a size below one
 	c.limits, _ = lru.New[limitKey, Quota](mostPlaces)
 	return c
@@ -96,14 +98,15 @@ func (c *Cache) Manifest(ctx context.Context, reader Reader, ref image.Reference
 	if err != nil {
 		return Manifest{}, err
 	}
-	shown, stale, err := c.shown(ctx, asked)
+	shown, stale, wasKnown, err := c.shown(ctx, asked)
 	if err != nil {
 		return Manifest{}, err
 	}
-	body, err := c.body(ctx, asked, shown)
+	body, wasKept, err := c.body(ctx, asked, shown)
 	if err != nil {
 		return Manifest{}, err
 	}
+	c.count(wasKept && wasKnown, stale)
 	return Manifest{Descriptor: shown, Body: body, Stale: stale}, nil
 }
 
@@ -114,8 +117,22 @@ func (c *Cache) Resolve(ctx context.Context, reader Reader, ref image.Reference)
 	if err != nil {
 		return Manifest{}, err
 	}
-	shown, stale, err := c.shown(ctx, asked)
+	shown, stale, wasKnown, err := c.shown(ctx, asked)
+	if err == nil {
+		c.count(wasKnown, stale)
+	}
 	return Manifest{Descriptor: shown, Stale: stale}, err
+}
+
+// count notes a manifest that was given.
+func (c *Cache) count(hit bool, stale string) {
+	c.counters.manifests.Add(1)
+	switch {
+	case stale != "":
+		c.counters.stale.Add(1)
+	case hit:
+		c.counters.manifestHits.Add(1)
+	}
 }
 
 // question is what a reader asks about.
@@ -137,6 +154,9 @@ func (q question) tag() string {
 
 // question finds how a reader may ask about a reference, or could a short time ago.
 func (c *Cache) question(ctx context.Context, reader Reader, ref image.Reference) (question, error) {
+	if reader.Project.ID == "" {
+		return question{}, ProjectMissing()
+	}
 	access, at, err := c.access(ctx, reader, ref, time.Time{})
 	q := question{reader: reader, access: access, place: at, ref: ref}
 	if gone, ok := errors.AsType[away](err); ok {
@@ -146,23 +166,23 @@ func (c *Cache) question(ctx context.Context, reader Reader, ref image.Reference
 }
 
 // shown is the manifest that a reference names, as the registry showed it to this
-// reader a short time ago, or shows it now.
-func (c *Cache) shown(ctx context.Context, q question) (manifest ocispec.Descriptor, stale string, err error) {
+// reader a short time ago, which is told, or shows it now.
+func (c *Cache) shown(ctx context.Context, q question) (manifest ocispec.Descriptor, stale string, wasKnown bool, err error) {
 	known, isFresh, wasShown := c.known(q)
 	if wasShown && isFresh {
-		return known, "", nil
+		return known, "", true, nil
 	}
 	if err = q.away; err == nil {
 		manifest, err = c.prove(ctx, q)
 	}
 	if err == nil {
-		return manifest, "", nil
+		return manifest, "", false, nil
 	}
 	if wasShown && c.mayBeStale(q, known.Digest, err) {
 		c.config.Logger.Warn("a registry cannot be asked, so what it showed before is served", "image", q.ref.String(), "digest", known.Digest, "error", err)
-		return known, fault.From(err).Message, nil
+		return known, fault.From(err).Message, true, nil
 	}
-	return manifest, "", err
+	return manifest, "", false, err
 }
 
 // known is what the place has shown for a reference before.
@@ -217,27 +237,27 @@ func (c *Cache) prove(ctx context.Context, q question) (ocispec.Descriptor, erro
 const askTimeout = 30 * time.Second
 
 // body gives a manifest's bytes: those that are kept, or else the registry's.
-func (c *Cache) body(ctx context.Context, q question, d ocispec.Descriptor) ([]byte, error) {
+func (c *Cache) body(ctx context.Context, q question, d ocispec.Descriptor) (body []byte, wasKept bool, err error) {
 	kept := c.config.Content.From(q.access.Route.Source())
-	body, err := read(ctx, kept, d.Digest)
+	body, err = read(ctx, kept, d.Digest)
 	if err == nil {
 		c.config.Content.Touch(d.Digest, q.reader.organization())
-		return body, c.learn(d, body)
+		return body, true, c.learn(d, body)
 	}
 	if !errors.Is(err, blobs.ErrNotFound) {
-		return nil, err
+		return nil, false, err
 	}
 	err = c.ask(ctx, q, func(client *oci.Client, a oci.Authorization) (err error) {
 		_, body, err = client.Manifest(ctx, q.ref.WithDigest(d.Digest), a)
 		return err
 	})
 	if err != nil {
-		return nil, c.explain(q, err)
+		return nil, false, c.explain(q, err)
 	}
 	if err := c.learn(d, body); err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	return body, kept.Put(ctx, d, body)
+	return body, false, kept.Put(ctx, d, body)
 }
 
 // read reads a manifest that is here.
@@ -279,16 +299,18 @@ func (c *Cache) Blob(ctx context.Context, reader Reader, ref image.Reference) (*
 	if !found.fresh {
 		root := q
 		root.ref = ref.WithDigest(found.root.Digest)
-		if _, _, err := c.shown(ctx, root); err != nil {
+		if _, _, _, err := c.shown(ctx, root); err != nil {
 			return nil, err
 		}
 	}
+	c.counters.blobs.Add(1)
 	c.config.Content.Touch(ref.Digest(), reader.organization())
 	from := c.config.Content.From(q.access.Route.Source())
 	content := contentOf(found.target, func() (*blobs.Content, error) {
 		return from.Fill(ctx, found.target, c.fetch(q, found.target))
 	})
 	if kept, err := from.Open(ctx, ref.Digest()); err == nil {
+		c.counters.blobHits.Add(1)
 		content.size, content.opened = kept.Size(), kept
 		content.open = func() (*blobs.Content, error) { return kept, nil }
 	}
@@ -306,7 +328,7 @@ func (c *Cache) fetch(q question, d ocispec.Descriptor) blobs.Fetch {
 		if err != nil {
 			return blobs.Stream{}, c.explain(q, err)
 		}
-		return blobs.Stream{Body: opened, Offset: opened.Start, Size: d.Size}, nil
+		return blobs.Stream{Body: counted{opened, &c.counters.fetched}, Offset: opened.Start, Size: d.Size}, nil
 	}
 }
 
@@ -316,6 +338,7 @@ func (c *Cache) ask(ctx context.Context, q question, request func(*oci.Client, o
 	if q.away != nil {
 		return q.away
 	}
+	c.counters.questions.Add(1)
 	client := oci.NewClient(q.access.Route)
 	err := request(client, q.access.Authorization)
 	if answer, ok := errors.AsType[*oci.Error](err); ok && answer.Status == unauthorized {

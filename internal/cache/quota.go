@@ -13,17 +13,22 @@ type limitKey struct{ credential, host string }
 
 // Quota is what a registry still gives to a credential.
 type Quota struct {
-	Host       string
-	Credential string // its name; "" for pulls as anybody
-	Limit      oci.RateLimit
-	At         time.Time // when the registry said so
+	Host         string
+	Organization string // whose credential it is; "" for pulls as anybody
+	Credential   string // its name; "" for pulls as anybody
+	Limit        oci.RateLimit
+	At           time.Time // when the registry said so
 }
 
 // note keeps what the registry said of its limit.
 func (c *Cache) note(q question, client *oci.Client) {
-	if limit, told := client.LastLimit(); told {
+	if limit, limited := client.LastLimit(); limited {
 		k := limitKey{q.access.Credential, q.ref.Host()}
-		c.limits.Add(k, Quota{q.ref.Host(), q.access.Name, limit, c.config.Now()})
+		told := Quota{Host: q.ref.Host(), Limit: limit, At: c.config.Now()}
+		if q.access.Credential != "" {
+			told.Organization, told.Credential = q.reader.organization(), q.access.Name
+		}
+		c.limits.Add(k, told)
 	}
 }
 

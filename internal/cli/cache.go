@@ -10,7 +10,7 @@ import (
 
 func newCache(s *session) *cobra.Command {
 	c := &cobra.Command{Use: "cache", Short: "The pull-through cache of images"}
-	c.AddCommand(newCacheConfig(s))
+	c.AddCommand(newCacheConfig(s), newCacheStatus(s), newCacheWarm(s))
 	return c
 }
 

@@ -158,8 +158,7 @@ func decode(response *http.Response, out any) error {
 		return err
 	}
 	if err := json.NewDecoder(io.LimitReader(response.Body, answerMost)).Decode(out); err != nil {
-		return fault.New(fault.Unavailable, codeUnreadable, "the server's answer could not be read").
-			WithHint("Try again; if it stays so, check that the address is a Fairlead server's.").WithCause(err)
+		return unreadable(err)
 	}
 	return nil
 }

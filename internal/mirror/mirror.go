@@ -36,6 +36,12 @@ type Config struct {
 	Backend       Backend
 	Authenticator Authenticator
 
+	// Extension tells of the cache itself; nothing does if nil.
+	Extension Extension
+
+	// Sent is told of every byte of content that went out, if it is not nil.
+	Sent func(bytes int64)
+
 	// Unnamed is the registry of requests that name none, as Docker's are:
 	// docker.io, or "" to refuse them.
 	Unnamed string
@@ -102,6 +108,9 @@ func (d *door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	header.Set("X-Content-Type-Options", "nosniff")
 	header.Set("Cache-Control", "private, no-cache") // the next to ask may have no right to it
 	defer func() { d.log(r, v, answer.status, time.Since(began)) }()
+	if d.config.Sent != nil {
+		defer func() { d.config.Sent(answer.written) }()
+	}
 	defer func() {
 		if caught := recover(); caught != nil {
 			d.recovered(answer, r, v, caught)
@@ -114,17 +123,28 @@ func (d *door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // serve is the table of contents.
 func (d *door) serve(w *recorder, r *http.Request, v *visit) error {
-	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+	var err error
+	isWarm := d.config.Extension != nil && r.URL.Path == base+string(nounWarm)
+	if r.Method != http.MethodGet && r.Method != http.MethodHead && !isWarm {
 		return notForWriting(r.Method)
 	}
-	var err error
-	if v.target, err = parse(r.URL, d.config.Unnamed); err != nil {
+	if isWarm && r.Method != http.MethodPost {
+		return fault.New(fault.Invalid, codeMethod, "warming is asked for by POST, and this is %.20q", r.Method).
+			WithHint("Use `fairlead cache warm`.")
+	}
+	if isWarm || d.config.Extension != nil && r.URL.Path == base+string(nounStatus) {
+		v.target.noun = noun(r.URL.Path[len(base):])
+	} else if v.target, err = parse(r.URL, d.config.Unnamed); err != nil {
 		return err
 	}
 	if v.client, err = d.admit(r, v); err != nil {
 		return err
 	}
 	switch v.target.noun {
+	case nounStatus:
+		return d.status(w, r, v)
+	case nounWarm:
+		return d.warm(w, r, v)
 	case nounManifests:
 		return d.manifest(w, r, v)
 	case nounBlobs:

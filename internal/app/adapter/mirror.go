@@ -3,7 +3,9 @@ package adapter
 import (
 	"context"
 	"io"
+	"maps"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"fairlead.dev/fairlead/internal/account"
@@ -12,6 +14,7 @@ import (
 	"fairlead.dev/fairlead/internal/fault"
 	"fairlead.dev/fairlead/internal/image"
 	"fairlead.dev/fairlead/internal/mirror"
+	"fairlead.dev/fairlead/internal/wire"
 )
 
 // Readers are those who may pull through the cache: a mirror.Authenticator. Who logs
@@ -50,6 +53,9 @@ type pulling struct{ cache.Reader }
 
 // Name says who it is and for which project.
 func (p pulling) Name() string {
+	if p.Project.ID == "" {
+		return p.Actor.Name()
+	}
 	return p.Actor.Name() + " for " + p.Project.Owner.Name + "/" + p.Project.Name
 }
 
@@ -73,8 +79,10 @@ func (r Readers) Authenticate(ctx context.Context, shown mirror.Shown) (mirror.C
 		return pulling{cache.Reader{Actor: actor, Project: project, ExecutionID: e.ID}}, err
 	}
 	if shown.User == "" {
-		return nil, fault.New(fault.Unauthenticated, "project_missing", "it is not said for which project images are pulled").
-			WithHint("Log in with the project as the user name: docker login -u OWNER/PROJECT, with a token as the password.")
+		if shown.Token.IsEmpty() {
+			return nil, cache.ProjectMissing()
+		}
+		return pulling{cache.Reader{Actor: actor}}, nil // who may read nothing, and be told how the cache is
 	}
 	project, err := r.Accounts.Project(ctx, actor, shown.User)
 	if err != nil {
@@ -144,4 +152,35 @@ func (m Mirror) Tags(ctx context.Context, client mirror.Client, repository image
 func (m Mirror) Referrers(ctx context.Context, client mirror.Client, ref image.Reference, next string) (mirror.Referrers, error) {
 	manifests, more, err := m.Cache.Referrers(ctx, readerOf(client), ref, next)
 	return mirror.Referrers{Manifests: manifests, Next: more}, err
+}
+
+// Status tells how the cache is.
+func (m Mirror) Status(_ context.Context, client mirror.Client) (wire.CacheStatus, error) {
+	status := m.Cache.Status(readerOf(client))
+	shown := wire.CacheStatus{
+		Since: wire.NewTime(status.Since), Place: status.Place,
+		StoredBlobs: status.Usage.Blobs, StoredBytes: status.Usage.Bytes, LimitBytes: status.Limit,
+		Manifests: status.Manifests, ManifestHits: status.ManifestHits, ManifestsStale: status.Stale,
+		Blobs: status.Blobs, BlobHits: status.BlobHits, Questions: status.Questions,
+		FetchedBytes: status.Fetched, SentBytes: status.Sent, Downloads: status.Downloads,
+		Organizations: []wire.CacheUsage{}, Quotas: []wire.CacheQuota{},
+	}
+	for _, name := range slices.Sorted(maps.Keys(status.Usage.Organizations)) {
+		shown.Organizations = append(shown.Organizations, wire.CacheUsage{Organization: name, Bytes: status.Usage.Organizations[name]})
+	}
+	for _, q := range status.Quotas {
+		shown.Quotas = append(shown.Quotas, wire.CacheQuota{
+			Host: q.Host, Organization: q.Organization, Credential: q.Credential, Limit: q.Limit.Limit, Remaining: q.Limit.Remaining,
+			WindowSecs: int64(q.Limit.Window.Seconds()), ToldAt: wire.NewTime(q.At),
+		})
+	}
+	return shown, nil
+}
+
+// Warm has an image be kept.
+func (m Mirror) Warm(ctx context.Context, client mirror.Client, ref image.Reference, platforms []string, report func(wire.CacheWarmed)) (string, error) {
+	digest, err := m.Cache.Warm(ctx, readerOf(client), ref, platforms, func(w cache.Warmed) {
+		report(wire.CacheWarmed{Blob: w.Digest.String(), Size: w.Size, Kept: w.Kept})
+	})
+	return digest.String(), err
 }

@@ -1,0 +1,63 @@
+package wire
+
+// CacheBase is where a pull-through cache tells of itself, as the distribution
+// specification has extensions named.
+// https://github.com/opencontainers/distribution-spec/tree/v1.1.1/extensions
+const CacheBase = "/v2/_fairlead/cache/"
+
+// CacheStatus is how a pull-through cache is. Counts are of one process, since it began.
+type CacheStatus struct {
+	Since *Time  `json:"since"`
+	Place string `json:"place"`
+
+	StoredBlobs int   `json:"stored_blobs"`
+	StoredBytes int64 `json:"stored_bytes"`
+	LimitBytes  int64 `json:"limit_bytes"` // 0 is none
+
+	Manifests      int64 `json:"manifests"`
+	ManifestHits   int64 `json:"manifest_hits"`
+	ManifestsStale int64 `json:"manifests_stale"`
+	Blobs          int64 `json:"blobs"`
+	BlobHits       int64 `json:"blob_hits"`
+	Questions      int64 `json:"questions"`
+	FetchedBytes   int64 `json:"fetched_bytes"`
+	SentBytes      int64 `json:"sent_bytes"`
+	Downloads      int   `json:"downloads"`
+
+	Organizations []CacheUsage `json:"organizations"`
+	Quotas        []CacheQuota `json:"quotas"`
+}
+
+// CacheUsage is what an organisation's pulls keep; what several use counts for each.
+type CacheUsage struct {
+	Organization string `json:"organization"`
+	Bytes        int64  `json:"bytes"`
+}
+
+// CacheQuota is what a registry still gives to a credential.
+type CacheQuota struct {
+	Host         string `json:"host"`
+	Organization string `json:"organization"` // "" for pulls as anybody
+	Credential   string `json:"credential"`
+	Limit        int    `json:"limit"`
+	Remaining    int    `json:"remaining"`
+	WindowSecs   int64  `json:"window_seconds"` // 0: not said
+	ToldAt       *Time  `json:"told_at"`
+}
+
+// CacheWarm asks a cache to keep what an image is made of.
+type CacheWarm struct {
+	Image     string   `json:"image"`
+	Platforms []string `json:"platforms"`
+}
+
+// CacheWarmed is a line of the answer: a blob, and last the image's digest or what went
+// wrong.
+type CacheWarmed struct {
+	Blob string `json:"blob,omitempty"`
+	Size int64  `json:"size,omitempty"`
+	Kept bool   `json:"kept,omitempty"`
+
+	Digest  string   `json:"digest,omitempty"`
+	Problem *Problem `json:"problem,omitempty"`
+}
