@@ -1,9 +1,13 @@
 package account
 
-import "fairlead.dev/fairlead/internal/fault"
+import (
+	"cmp"
 
-// Actor is who asks: a user with all memberships, a worker, or the server
-// itself for its own chores. The zero Actor is nobody and may do nothing.
+	"fairlead.dev/fairlead/internal/fault"
+)
+
+// Actor is who asks: a user with all memberships, a worker, a pull-through cache, or
+// the server itself for its own chores. The zero Actor is nobody and may do nothing.
 type Actor struct {
 	UserID   string
 	Username string
@@ -19,28 +23,31 @@ type Actor struct {
 	// EnvironmentID is where that worker takes executions from.
 	EnvironmentID string
 
+	// CacheID is set for a cache's token, and then nothing of the others is.
+	CacheID   string
+	CacheName string
+
 	// Remote is the address that the request came from.
 	Remote string
 }
 
 // IsZero reports whether a is nobody.
-func (a Actor) IsZero() bool { return a.UserID == "" && a.WorkerID == "" }
+func (a Actor) IsZero() bool { return a.UserID == "" && a.WorkerID == "" && a.CacheID == "" }
 
 // Name is what audit rows and people call the actor.
 func (a Actor) Name() string {
-	if a.WorkerID != "" {
+	switch {
+	case a.WorkerID != "":
 		return "worker " + a.WorkerName
+	case a.CacheID != "":
+		return "cache " + a.CacheName
+	default:
+		return a.Username
 	}
-	return a.Username
 }
 
-// ID is the user's or the worker's id.
-func (a Actor) ID() string {
-	if a.WorkerID != "" {
-		return a.WorkerID
-	}
-	return a.UserID
-}
+// ID is the user's, the worker's or the cache's id.
+func (a Actor) ID() string { return cmp.Or(a.WorkerID, a.CacheID, a.UserID) }
 
 // MaySee says whether a may see project: a member of the owning organisation
 // or the owning user. Anybody else learns only that there is no such project.
@@ -92,6 +99,15 @@ func (a Actor) MayWork() error {
 	}
 	return fault.New(fault.Denied, "not_worker", "only a worker may do this").
 		WithHint("Use a token made by `fairlead worker-token create`.")
+}
+
+// MayMirror says whether a is a pull-through cache.
+func (a Actor) MayMirror() error {
+	if a.CacheID != "" {
+		return nil
+	}
+	return fault.New(fault.Denied, "not_cache", "only a pull-through cache may do this").
+		WithHint("Use a token made by `fairlead cache token create`.")
 }
 
 func noProject(key string) error {

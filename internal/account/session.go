@@ -3,6 +3,7 @@ package account
 import (
 	"cmp"
 	"context"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -69,10 +70,15 @@ func (s *Service) load(ctx context.Context, hash string, now time.Time) (session
 		return session{}, err
 	}
 	fresh := session{token: token, loaded: now}
-	if token.IsWorker() {
+	switch {
+	case token.IsWorker():
 		fresh.actor = Actor{WorkerID: token.ID, WorkerName: token.Name, EnvironmentID: token.EnvironmentID}
-	} else if fresh.actor, err = s.userActor(ctx, token.UserID); err != nil {
-		return session{}, err
+	case token.Cache:
+		fresh.actor = Actor{CacheID: token.ID, CacheName: token.Name}
+	default:
+		if fresh.actor, err = s.userActor(ctx, token.UserID); err != nil {
+			return session{}, err
+		}
 	}
 	if now.Sub(token.LastUsedAt) >= touchInterval && !token.IsExpired(now) {
 		if err := s.store.TouchToken(ctx, token.ID, now); err != nil {
@@ -159,6 +165,15 @@ func (s *Service) CreateWorkerToken(ctx context.Context, actor Actor, name, envi
 	return s.newToken(ctx, actor, audit.TokenCreate, workerTokenPrefix, Token{Name: name, EnvironmentID: found.ID, ExpiresAt: expires})
 }
 
+// CreateCacheToken makes a token for a pull-through cache called name; only an operator
+// may.
+func (s *Service) CreateCacheToken(ctx context.Context, actor Actor, name string, expires time.Time) (Token, secret.Text, error) {
+	if err := actor.MayOperate(); err != nil {
+		return Token{}, secret.Text{}, err
+	}
+	return s.newToken(ctx, actor, audit.TokenCreate, cacheTokenPrefix, Token{Name: name, Cache: true, ExpiresAt: expires})
+}
+
 // OwnWorkerToken makes the token of the worker inside the server; that worker
 // ends it with EndOwnWorkerToken.
 func (s *Service) OwnWorkerToken(ctx context.Context, name string) (Token, secret.Text, error) {
@@ -186,13 +201,23 @@ func (s *Service) Tokens(ctx context.Context, actor Actor) ([]Token, error) {
 
 // WorkerTokens are all workers'; only an operator may see them.
 func (s *Service) WorkerTokens(ctx context.Context, actor Actor) ([]Token, error) {
+	return s.machineTokens(ctx, actor, Token.IsWorker)
+}
+
+// CacheTokens are all caches'; only an operator may see them.
+func (s *Service) CacheTokens(ctx context.Context, actor Actor) ([]Token, error) {
+	return s.machineTokens(ctx, actor, func(t Token) bool { return t.Cache })
+}
+
+func (s *Service) machineTokens(ctx context.Context, actor Actor, are func(Token) bool) ([]Token, error) {
 	if err := actor.MayOperate(); err != nil {
 		return nil, err
 	}
-	return s.store.Tokens(ctx, "")
+	tokens, err := s.store.Tokens(ctx, "")
+	return slices.DeleteFunc(tokens, func(t Token) bool { return !are(t) }), err
 }
 
-// DeleteToken ends one of actor's tokens, or as an operator a worker's; it is
+// DeleteToken ends one of actor's tokens, or as an operator a worker's or a cache's; it is
 // refused from the next request on.
 func (s *Service) DeleteToken(ctx context.Context, actor Actor, id string) error {
 	owned, err := s.Tokens(ctx, actor)
@@ -200,11 +225,11 @@ func (s *Service) DeleteToken(ctx context.Context, actor Actor, id string) error
 		return err
 	}
 	if actor.Operator {
-		workers, err := s.store.Tokens(ctx, "")
+		machines, err := s.store.Tokens(ctx, "")
 		if err != nil {
 			return err
 		}
-		owned = append(owned, workers...)
+		owned = append(owned, machines...)
 	}
 	for _, token := range owned {
 		if token.ID == id {

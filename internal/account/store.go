@@ -87,7 +87,7 @@ type TokenStore interface {
 	CreateToken(ctx context.Context, token Token, hash string, event audit.Event) error
 	TokenByHash(ctx context.Context, hash string) (Token, error)
 
-	// Tokens are a user's, or with "" the workers', newest first.
+	// Tokens are a user's, or with "" the workers' and caches', newest first.
 	Tokens(ctx context.Context, userID string) ([]Token, error)
 	DeleteToken(ctx context.Context, id string, event audit.Event) error
 

@@ -11,15 +11,19 @@ import (
 	"fairlead.dev/fairlead/internal/secret"
 )
 
-// Token lets a program act as a user, or as a worker. Its text is shown once,
+// Token lets a program act as a user, as a worker, or as a pull-through cache. Its text is shown once,
 // when it is made; only its hash is kept.
 type Token struct {
 	ID   string // UUID
 	Name string
 
 	// UserID is whom the token acts for; "" for a worker's token, which may
-	// act only on the executions that the worker holds.
+	// act only on the executions that the worker holds, and for a cache's.
 	UserID string
+
+	// Cache tells that the token is a cache's, which may act only for those whose
+	// own tokens it shows as well.
+	Cache bool
 
 	// EnvironmentID is where a worker's token works; "" for a user's.
 	EnvironmentID string
@@ -30,7 +34,7 @@ type Token struct {
 }
 
 // IsWorker reports whether the token is a worker's.
-func (t Token) IsWorker() bool { return t.UserID == "" }
+func (t Token) IsWorker() bool { return t.UserID == "" && !t.Cache }
 
 // IsExpired reports whether the token is past its end at now.
 func (t Token) IsExpired(now time.Time) bool {
@@ -42,6 +46,7 @@ func (t Token) IsExpired(now time.Time) bool {
 const (
 	userTokenPrefix   = "flu_"
 	workerTokenPrefix = "flw_"
+	cacheTokenPrefix  = "flc_"
 )
 
 // newTokenText draws 256 random bits: nothing that could be guessed, so that a

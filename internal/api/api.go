@@ -51,6 +51,9 @@ type Config struct {
 	Audit      audit.Store
 	Keys       Keys
 
+	// Readers are asked by caches apart from the server.
+	Readers Readers
+
 	// Packages are read for workers.
 	Packages execution.Packages
 
@@ -84,7 +87,7 @@ type door struct {
 func New(config Config) (http.Handler, error) {
 	if config.Accounts == nil || config.Projects == nil || config.Registries == nil || config.Selector == nil || config.Executions == nil ||
 		config.Dispatch == nil || config.Broker == nil || config.Audit == nil || config.Keys == nil ||
-		config.Packages == nil || config.Logger == nil {
+		config.Packages == nil || config.Readers == nil || config.Logger == nil {
 		return nil, errors.New("opening the API: a service is missing")
 	}
 	if config.Now == nil {

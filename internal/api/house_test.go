@@ -113,6 +113,7 @@ func newHouse(t testing.TB) *house {
 		Selector: selector, Opener: registries, Issuer: adapter.Issuer{Catalogue: catalogue}, Recorder: kept, Now: now,
 	})
 	t.Cleanup(grants.Close)
+	dispatching := dispatch.New(dispatch.Config{Store: kept, Projects: kept, Now: now, Logger: logger, Changed: bell, LeaseLife: time.Hour})
 	door, err := api.New(api.Config{
 		Accounts: accounts, Registries: registries, Selector: selector,
 		Projects: projects,
@@ -120,8 +121,8 @@ func newHouse(t testing.TB) *house {
 			Store: kept, Packages: packages, Depot: files, Projects: accounts, Settings: projects,
 			Repositories: adapter.Repositories{Fetcher: git, Projects: projects}, Now: now, Changed: bell,
 		}),
-		Dispatch: dispatch.New(dispatch.Config{Store: kept, Projects: kept, Now: now, Logger: logger, Changed: bell, LeaseLife: time.Hour}),
-		Broker:   grants, Audit: kept, Keys: h.keys, Packages: packages,
+		Dispatch: dispatching, Readers: adapter.Readers{Accounts: accounts, Dispatch: dispatching},
+		Broker: grants, Audit: kept, Keys: h.keys, Packages: packages,
 		Route: func(host string) *wire.RegistryRoute {
 			return &wire.RegistryRoute{Address: h.registry.Address()}
 		},
@@ -168,6 +169,9 @@ func (h *house) people(accounts *account.Service, rootPassword secret.Text) {
 	_, text, err = accounts.CreateWorkerToken(ctx, root, "worker-1", "", time.Time{})
 	h.must(err)
 	h.tokens["worker"] = text.Reveal()
+	_, text, err = accounts.CreateCacheToken(ctx, root, "near", time.Time{})
+	h.must(err)
+	h.tokens["cache"] = text.Reveal()
 	_, text, err = accounts.CreateWorkerToken(ctx, root, "worker-2", "", time.Time{})
 	h.must(err)
 	h.tokens["worker-2"] = text.Reveal()

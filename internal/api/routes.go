@@ -81,7 +81,15 @@ func (d *door) routes() {
 	remove(closed, "tokens/{token}/", "End a token", d.deleteToken)
 	get(closed, "worker-tokens/", "Workers' tokens (operators)", d.listWorkerTokens)
 	create(closed, "worker-tokens/", "Make a worker's token (operators)", d.createWorkerToken)
-	remove(closed, "worker-tokens/{token}/", "End a worker's token (operators)", d.deleteWorkerToken)
+	remove(closed, "worker-tokens/{token}/", "End a worker's token (operators)", d.deleteMachineToken)
+
+	get(closed, "cache-tokens/", "Tokens of pull-through caches (operators)", d.listCacheTokens)
+	create(closed, "cache-tokens/", "Make a token of a pull-through cache (operators)", d.createCacheToken)
+	remove(closed, "cache-tokens/{token}/", "End a token of a pull-through cache (operators)", d.deleteMachineToken)
+
+	// For pull-through caches.
+	plain(closed, http.MethodPost, "cache/readers/", "Who logs in at a cache", http.StatusOK, describeCacheReader, d.cacheReader)
+	plain(closed, http.MethodPost, "cache/grants/", "A pull grant for who logs in at a cache", http.StatusOK, describeCacheGrant, d.cacheGrant)
 
 	// For workers.
 	plain(closed, http.MethodPost, "leases/", "Take the next execution", http.StatusOK, describeTake, d.takeLease)

@@ -42,7 +42,21 @@ func (d *door) createWorkerToken(ctx context.Context, v *visit, in *struct{ Body
 	return v.createdToken(token, text), err
 }
 
-func (d *door) deleteWorkerToken(ctx context.Context, v *visit, in *tokenKey) error {
+func (d *door) listCacheTokens(ctx context.Context, v *visit, in *Page) (list wire.List[wire.Token], err error) {
+	tokens, err := d.config.Accounts.CacheTokens(ctx, v.actor)
+	if err != nil {
+		return list, err
+	}
+	return pageOf(v, *in, each(tokens, v.token)), nil
+}
+
+func (d *door) createCacheToken(ctx context.Context, v *visit, in *struct{ Body wire.NewToken }) (wire.CreatedToken, error) {
+	token, text, err := d.config.Accounts.CreateCacheToken(ctx, v.actor, in.Body.Name, in.Body.ExpiresAt.Or())
+	return v.createdToken(token, text), err
+}
+
+// deleteMachineToken ends a worker's or a cache's token.
+func (d *door) deleteMachineToken(ctx context.Context, v *visit, in *tokenKey) error {
 	if err := v.actor.MayOperate(); err != nil {
 		return err
 	}
@@ -51,8 +65,11 @@ func (d *door) deleteWorkerToken(ctx context.Context, v *visit, in *tokenKey) er
 
 func (v *visit) token(token account.Token) wire.Token {
 	kind := "tokens"
-	if token.IsWorker() {
+	switch {
+	case token.IsWorker():
 		kind = "worker-tokens"
+	case token.Cache:
+		kind = "cache-tokens"
 	}
 	return wire.Token{
 		ID: token.ID, Name: token.Name, CTime: wire.NewTime(token.CreatedAt),

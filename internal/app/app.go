@@ -148,16 +148,18 @@ func (s *Server) wire(ctx context.Context, version string) error {
 	s.broker = broker.New(broker.Config{
 		Selector: selector, Opener: s.registries, Issuer: adapter.Issuer{Catalogue: catalogue}, Recorder: s.store, Now: now,
 	})
+	readers := adapter.Readers{Accounts: s.accounts, Dispatch: s.dispatch}
 	s.handler, err = api.New(api.Config{
 		Accounts: s.accounts, Projects: projects, Registries: s.registries, Selector: selector, Executions: executions,
 		Dispatch: s.dispatch, Broker: s.broker, Audit: s.store, Packages: packages,
-		Keys:  keys{vault: sealing, registries: s.registries, projects: projects, audit: s.store, now: now},
-		Route: s.routeTo, Version: version, Logger: s.logger, Now: now,
+		Readers: readers,
+		Keys:    keys{vault: sealing, registries: s.registries, projects: projects, audit: s.store, now: now},
+		Route:   s.routeTo, Version: version, Logger: s.logger, Now: now,
 	})
 	if err != nil {
 		return err
 	}
-	if err := s.openMirror(ctx); err != nil {
+	if err := s.openMirror(ctx, readers); err != nil {
 		return err
 	}
 	s.first = FirstUser{Username: s.config.Admin, Organization: s.config.Organization}
@@ -194,8 +196,10 @@ func (s *Server) routeTo(host string) *wire.RegistryRoute {
 func (s *Server) First() FirstUser { return s.first }
 
 // URL is the address that the server listens on.
-func (s *Server) URL() string {
-	host, port, err := net.SplitHostPort(s.listener.Addr().String())
+func (s *Server) URL() string { return urlOf(s.listener) }
+
+func urlOf(listener net.Listener) string {
+	host, port, err := net.SplitHostPort(listener.Addr().String())
 	if ip := net.ParseIP(host); err == nil && ip != nil && ip.IsUnspecified() {
 		host = "127.0.0.1"
 	}
@@ -208,16 +212,21 @@ const (
 	readHeaderMax = 10 * time.Second
 )
 
+// newHTTPServer is a server whose requests end with serving.
+func newHTTPServer(serving context.Context, handler http.Handler, logger *slog.Logger) *http.Server {
+	return &http.Server{
+		Handler: handler, ReadHeaderTimeout: readHeaderMax,
+		BaseContext: func(net.Listener) context.Context { return serving },
+		ErrorLog:    slog.NewLogLogger(logger.Handler(), slog.LevelDebug),
+	}
+}
+
 // Run serves until ctx ends, and then ends in order: the worker first, since it
 // still has to tell what became of its executions.
 func (s *Server) Run(ctx context.Context) error {
 	serving, stopServing := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopServing()
-	server := &http.Server{
-		Handler: s.handler, ReadHeaderTimeout: readHeaderMax,
-		BaseContext: func(net.Listener) context.Context { return serving },
-		ErrorLog:    slog.NewLogLogger(s.logger.Handler(), slog.LevelDebug),
-	}
+	server := newHTTPServer(serving, s.handler, s.logger)
 	failed := make(chan error, 1)
 	go func() { failed <- server.Serve(s.listener) }()
 	letGoOfStart()

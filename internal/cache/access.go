@@ -8,6 +8,7 @@ import (
 	"fairlead.dev/fairlead/internal/fault"
 	"fairlead.dev/fairlead/internal/image"
 	"fairlead.dev/fairlead/internal/oci"
+	"fairlead.dev/fairlead/internal/secret"
 )
 
 // Reader is who pulls through the cache: for one project, whose organisation's
@@ -15,7 +16,18 @@ import (
 type Reader struct {
 	Actor       account.Actor
 	Project     account.Project // zero: images are refused
-	ExecutionID string // "" where a person or a machine pulls
+	ExecutionID string          // "" where a person or a machine pulls
+
+	// Login is what the reader showed, for an Authority that has to show it on; zero
+	// for others.
+	Login Login
+}
+
+// Login is what a client logs in with.
+type Login struct {
+	User   string
+	Token  secret.Text
+	Remote string // the address that it came from
 }
 
 // ProjectMissing is the fault of who does not say for which project images are read.

@@ -5,12 +5,44 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"fairlead.dev/fairlead/internal/app"
 	"fairlead.dev/fairlead/internal/mirror"
 )
 
 func newCache(s *session) *cobra.Command {
-	c := &cobra.Command{Use: "cache", Short: "The pull-through cache of images"}
-	c.AddCommand(newCacheConfig(s), newCacheStatus(s), newCacheWarm(s))
+	var config app.RemoteCacheConfig
+	c := &cobra.Command{
+		Use:   "cache",
+		Short: "Run a pull-through cache of images by itself, or see to one",
+		Long: "Run a pull-through cache of images by itself, near those who pull: a server knows who they\n" +
+			"are and gives it their grants. It needs a cache's token (`fairlead cache token create NAME`)\n" +
+			"in FAIRLEAD_TOKEN or --token-file; it holds no other secret.\n\n" +
+			"A server has a cache of its own with `fairlead serve --cache`; the commands below see to\n" +
+			"that, or with --url to one apart.",
+		Args: cobra.NoArgs,
+	}
+	config.Flags(c.Flags())
+	var tokenFile, logLevel, logFormat string
+	c.Flags().StringVar(&tokenFile, "token-file", "", "file that holds the cache's token")
+	c.Flags().StringVar(&logLevel, "log-level", "info", "debug, info, warn or error")
+	c.Flags().StringVar(&logFormat, "log-format", "auto", "text, json, or auto: text on a terminal")
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		logger, err := newLogger(s.streams.Err, logLevel, logFormat)
+		if err != nil {
+			return err
+		}
+		token, err := s.machineToken(tokenFile, "cache")
+		if err != nil {
+			return err
+		}
+		if err := app.KeepMemoryPrivate(); err != nil {
+			return err
+		}
+		return app.RunCache(c.Context(), config, s.server, token, s.version, logger, func(url string) {
+			say(c.OutOrStdout(), "Serving the cache on %s\n", url)
+		})
+	}
+	c.AddCommand(newCacheConfig(s), newCacheStatus(s), newCacheWarm(s), newCacheToken(s))
 	return c
 }
 

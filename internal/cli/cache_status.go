@@ -17,10 +17,16 @@ func newCacheStatus(s *session) *cobra.Command {
 		Long: "Say what the cache keeps, what it saved since it was started, and what registries still allow.\n" +
 			"An operator is told of every organisation; others of that of the --project they name.",
 	}
+	at := cacheFlag(c)
 	project := c.Flags().String("project", "", "project whose organisation is told of, as OWNER/NAME or id")
 	asJSON := jsonFlag(c)
 	c.RunE = s.calling(func(c *cobra.Command, api *client.Client, _ []string) error {
-		status, err := api.CacheStatus(c.Context(), *project)
+		kept, err := api.Cache(*at)
+		if err != nil {
+			return err
+		}
+		defer kept.Close()
+		status, err := kept.CacheStatus(c.Context(), *project)
 		if err != nil {
 			return err
 		}
@@ -30,6 +36,11 @@ func newCacheStatus(s *session) *cobra.Command {
 		return printCacheStatus(c.OutOrStdout(), status)
 	})
 	return c
+}
+
+// cacheFlag gives a command --url.
+func cacheFlag(c *cobra.Command) *string {
+	return c.Flags().String("url", "", "address of a cache apart from the server, which is shown your token")
 }
 
 func printCacheStatus(out io.Writer, s wire.CacheStatus) error {

@@ -22,6 +22,7 @@ func newCacheWarm(s *session) *cobra.Command {
 			"What follows a # is passed over; the file - is the standard input. The cache fetches what it\n" +
 			"does not have; nothing of it comes here.",
 	}
+	at := cacheFlag(c)
 	project := projectFlag(c)
 	platforms := c.Flags().StringSlice("platform", nil, "platform to take of images for several, such as linux/arm64, or all (default: the cache's own)")
 	asJSON := c.Flags().Bool("json", false, "print JSON: for each image its digest, or what went wrong")
@@ -34,7 +35,12 @@ func newCacheWarm(s *session) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return warmAll(c, api, found, images, *platforms, *asJSON)
+		kept, err := api.Cache(*at)
+		if err != nil {
+			return err
+		}
+		defer kept.Close()
+		return warmAll(c, kept, found, images, *platforms, *asJSON)
 	})
 	return c
 }
@@ -83,7 +89,7 @@ type warmed struct {
 }
 
 // warmAll goes on with the next image when one fails.
-func warmAll(c *cobra.Command, api *client.Client, project wire.Project, images, platforms []string, asJSON bool) error {
+func warmAll(c *cobra.Command, kept *client.Client, project wire.Project, images, platforms []string, asJSON bool) error {
 	out, failed := c.OutOrStdout(), 0
 	all := make([]warmed, 0, len(images))
 	for _, name := range images {
@@ -91,7 +97,7 @@ func warmAll(c *cobra.Command, api *client.Client, project wire.Project, images,
 		if !asJSON {
 			say(out, "%s\n", harmless(name))
 		}
-		digest, err := api.WarmCache(c.Context(), project.ID, wire.CacheWarm{Image: name, Platforms: platforms}, func(line wire.CacheWarmed) {
+		digest, err := kept.WarmCache(c.Context(), project.ID, wire.CacheWarm{Image: name, Platforms: platforms}, func(line wire.CacheWarmed) {
 			w.Blobs++
 			how := "kept already"
 			if !line.Kept {

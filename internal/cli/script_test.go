@@ -65,7 +65,7 @@ func TestStories(t *testing.T) {
 			env.Setenv("FAIRLEAD_REGISTRY_CA", registry.Host()+"="+ca)
 			env.Setenv("REGISTRY_PASSWORD", registryPassword)
 			env.Setenv("PATH", env.Getenv("PATH")+":/usr/sbin:/sbin")
-			env.Values["server"], env.Values["crashing"] = new(server), new(crashing)
+			env.Values["server"], env.Values["cache"], env.Values["crashing"] = new(server), new(server), new(crashing)
 			env.Setenv("GIT_URL", git.URL(filepath.Base(env.WorkDir)))
 			env.Values["commit"] = func(branch, message string, files map[string]string) string {
 				return git.Commit(t, filepath.Base(env.WorkDir), branch, message, files)
@@ -76,6 +76,7 @@ func TestStories(t *testing.T) {
 			"serve": serve, "kill-server": kill, "end-server": end, "interrupt": interrupt,
 			"attempts": waitForAttempts, "never-twice": neverTwice, "small-disk": smallDisk,
 			"commit": commit, "watch": watch, "memory": memory, "crash": crash, "pull-through": pullThrough,
+			"refused-soon": refusedSoon, "serve-cache": serveCache, "end-cache": endCache,
 		},
 	})
 }

@@ -64,6 +64,23 @@ func newLogger(w io.Writer, level, format string) (*slog.Logger, error) {
 	return slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: least})), nil
 }
 
+// machineToken is the token of a machine that works for a server.
+func (s *session) machineToken(file, machine string) (string, error) {
+	token := os.Getenv(tokenVariable)
+	if file != "" {
+		text, err := os.ReadFile(filepath.Clean(file))
+		if err != nil {
+			return "", fault.InvalidField("token-file", "file", "%v", err)
+		}
+		token = strings.TrimSpace(string(text))
+	}
+	if s.server == "" || token == "" {
+		return "", fault.InvalidField("server", "blank", "a %s needs a server and a token", machine).
+			WithHint("Give --server http://HOST:8080, and the token in FAIRLEAD_TOKEN or --token-file.")
+	}
+	return token, nil
+}
+
 func newWorker(s *session) *cobra.Command {
 	var config app.RemoteConfig
 	c := &cobra.Command{
@@ -82,17 +99,9 @@ func newWorker(s *session) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		token := os.Getenv(tokenVariable)
-		if tokenFile != "" {
-			text, err := os.ReadFile(filepath.Clean(tokenFile))
-			if err != nil {
-				return fault.InvalidField("token-file", "file", "%v", err)
-			}
-			token = strings.TrimSpace(string(text))
-		}
-		if s.server == "" || token == "" {
-			return fault.InvalidField("server", "blank", "a worker needs a server and a token").
-				WithHint("Give --server http://HOST:8080, and the token in FAIRLEAD_TOKEN or --token-file.")
+		token, err := s.machineToken(tokenFile, "worker")
+		if err != nil {
+			return err
 		}
 		if err := app.KeepMemoryPrivate(); err != nil {
 			return err

@@ -40,9 +40,12 @@ func (s *session) settle(c *cobra.Command) error {
 			s.file = file
 		}
 	}
-	serve := pflag.NewFlagSet("", pflag.ContinueOnError)
+	serve, cache := pflag.NewFlagSet("", pflag.ContinueOnError), pflag.NewFlagSet("", pflag.ContinueOnError)
 	new(app.Config).Flags(serve)
-	known := func(key string) bool { return serve.Lookup(key) != nil || key == "project" || key == "server" }
+	new(app.RemoteCacheConfig).Flags(cache)
+	known := func(key string) bool {
+		return serve.Lookup(key) != nil || cache.Lookup(key) != nil || key == "project" || key == "server"
+	}
 	return app.Settle(c.Flags(), s.file, known)
 }
 

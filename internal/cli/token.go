@@ -36,6 +36,15 @@ func newWorkerToken(s *session) *cobra.Command {
 	})
 }
 
+func newCacheToken(s *session) *cobra.Command {
+	return newTokens(s, tokenKind{
+		use: "token", short: "Tokens of pull-through caches apart from the server (operators only)", empty: "There is no cache's token.",
+		create: func(api *client.Client, ctx context.Context, draft wire.NewWorkerToken) (wire.CreatedToken, error) {
+			return api.CreateCacheToken(ctx, wire.NewToken{Name: draft.Name, ExpiresAt: draft.ExpiresAt})
+		}, list: (*client.Client).CacheTokens, delete: (*client.Client).DeleteCacheToken,
+	})
+}
+
 func newTokens(s *session, kind tokenKind) *cobra.Command {
 	c := &cobra.Command{Use: kind.use, Short: kind.short}
 	c.AddCommand(newTokenCreate(s, kind), newTokenList(s, kind), newTokenDelete(s, kind))

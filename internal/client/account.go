@@ -102,6 +102,21 @@ func (c *Client) DeleteWorkerToken(ctx context.Context, id string) error {
 	return c.delete(ctx, path("worker-tokens", id))
 }
 
+// CacheTokens lists the tokens of pull-through caches; for operators.
+func (c *Client) CacheTokens(ctx context.Context) ([]wire.Token, error) {
+	return all[wire.Token](ctx, c, "cache-tokens/", nil)
+}
+
+// CreateCacheToken makes a token of a pull-through cache; for operators.
+func (c *Client) CreateCacheToken(ctx context.Context, draft wire.NewToken) (created wire.CreatedToken, err error) {
+	return created, c.post(ctx, "cache-tokens/", draft, &created)
+}
+
+// DeleteCacheToken ends a token of a pull-through cache; for operators.
+func (c *Client) DeleteCacheToken(ctx context.Context, id string) error {
+	return c.delete(ctx, path("cache-tokens", id))
+}
+
 // RotateKeys makes a new sealing key and seals every secret anew with it.
 func (c *Client) RotateKeys(ctx context.Context) (rotation wire.KeyRotation, err error) {
 	return rotation, c.call(ctx, http.MethodPost, path("keys", "rotate"), nil, nil, &rotation)

@@ -3,6 +3,7 @@ package client
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -15,6 +16,15 @@ import (
 
 // cacheLineMost bounds a line of a cache's answer, in bytes.
 const cacheLineMost = 1 << 20
+
+// Cache is a client of a pull-through cache apart from the server, which is shown the
+// same token; of the server's own where url is "". Close it.
+func (c *Client) Cache(url string) (*Client, error) {
+	config := c.config
+	config.Server = cmp.Or(url, config.Server)
+	config.Transport = nil
+	return New(config)
+}
 
 // CacheStatus is how the server's pull-through cache is. Project, OWNER/NAME or an id,
 // is whose usage and limits are told beside the whole; an operator is told of all, and
@@ -60,6 +70,16 @@ func (c *Client) WarmCache(ctx context.Context, project string, asked wire.Cache
 	return "", unreadable(lines.Err())
 }
 
+// CacheReader is who logs in at a cache; for caches.
+func (c *Client) CacheReader(ctx context.Context, login wire.CacheLogin) (reader wire.CacheReader, err error) {
+	return reader, c.post(ctx, "cache/readers/", login, &reader)
+}
+
+// CacheGrant is the right of who logs in at a cache; for caches.
+func (c *Client) CacheGrant(ctx context.Context, request wire.CacheGrantRequest) (given wire.CacheGrant, err error) {
+	return given, c.post(ctx, "cache/grants/", request, &given)
+}
+
 // askCache sends a request to the cache, and gives the answer if it is no error.
 func (c *Client) askCache(ctx context.Context, method, what, project string, body []byte) (*http.Response, error) {
 	request, err := http.NewRequestWithContext(ctx, method, c.Server()+wire.CacheBase+what, bytes.NewReader(body))
@@ -67,9 +87,11 @@ func (c *Client) askCache(ctx context.Context, method, what, project string, bod
 		return nil, fmt.Errorf("making a request: %w", err)
 	}
 	request.Header.Set("User-Agent", c.config.UserAgent)
-	if project == "" {
+	switch {
+	case c.config.Token.IsEmpty():
+	case project == "":
 		request.Header.Set("Authorization", "Bearer "+c.config.Token.Reveal())
-	} else {
+	default:
 		request.SetBasicAuth(project, c.config.Token.Reveal())
 	}
 	response, err := c.http.Do(request)
@@ -100,7 +122,7 @@ func (c *Client) cacheProblem(response *http.Response) error {
 	}
 	if response.StatusCode == http.StatusNotFound {
 		return fault.New(fault.NotFound, "cache_none", "there is no pull-through cache at %s", c.Server()).
-			WithHint("Start the server with --cache, or name the cache with --server.")
+			WithHint("Start the server with --cache, or name a cache apart from it with --url.")
 	}
 	return fault.New(kindOf(response.StatusCode), codeForeign, "%s answered %s without saying why", c.Server(), response.Status).
 		WithHint("Check that the address is a Fairlead cache's and that nothing in between changes answers.")

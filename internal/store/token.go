@@ -10,10 +10,10 @@ import (
 )
 
 // selectToken lists a token as scanToken reads it.
-const selectToken = `SELECT id, name, COALESCE(user_id, ''), environment_id, created_at, expires_at, last_used_at FROM tokens`
+const selectToken = `SELECT id, name, COALESCE(user_id, ''), environment_id, cache, created_at, expires_at, last_used_at FROM tokens`
 
 func scanToken(row scanner) (t account.Token, err error) {
-	err = row.Scan(&t.ID, &t.Name, &t.UserID, &t.EnvironmentID, instant{&t.CreatedAt}, instant{&t.ExpiresAt}, instant{&t.LastUsedAt})
+	err = row.Scan(&t.ID, &t.Name, &t.UserID, &t.EnvironmentID, &t.Cache, instant{&t.CreatedAt}, instant{&t.ExpiresAt}, instant{&t.LastUsedAt})
 	return t, err
 }
 
@@ -25,10 +25,10 @@ func (s *Store) CreateToken(ctx context.Context, token account.Token, hash strin
 			return err
 		}
 		_, err = tx.exec(ctx, `
-			INSERT INTO tokens (id, position, hash, name, user_id, environment_id, created_at, expires_at, last_used_at)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
+			INSERT INTO tokens (id, position, hash, name, user_id, environment_id, cache, created_at, expires_at, last_used_at)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`,
 			token.ID, position, hash, token.Name, sql.NullString{String: token.UserID, Valid: token.UserID != ""},
-			token.EnvironmentID, micros(token.CreatedAt), micros(token.ExpiresAt), micros(token.LastUsedAt))
+			token.EnvironmentID, token.Cache, micros(token.CreatedAt), micros(token.ExpiresAt), micros(token.LastUsedAt))
 		if err != nil {
 			return err
 		}

@@ -61,3 +61,42 @@ type CacheWarmed struct {
 	Digest  string   `json:"digest,omitempty"`
 	Problem *Problem `json:"problem,omitempty"`
 }
+
+// CacheLogin is who pulls through a cache apart from the server: what that showed to
+// the cache.
+type CacheLogin struct {
+	User   string     `json:"user"`
+	Token  OpenSecret `json:"token"`
+	Remote string     `json:"remote"` // the address that it came from
+}
+
+// CodeReaderUnknown is the code of the refusal of a login that is nobody's.
+const CodeReaderUnknown = "reader_unknown"
+
+// CacheReader is who that is, and what for.
+type CacheReader struct {
+	ID           string  `json:"id"`
+	Name         string  `json:"name"`
+	Operator     bool    `json:"operator"`
+	Project      NamedID `json:"project"` // "" where none was named: nothing may be read
+	Organization string  `json:"organization"`
+	ExecutionID  string  `json:"execution_id"`
+}
+
+// CacheGrantRequest asks for the right of a reader to an image's repository.
+type CacheGrantRequest struct {
+	Login   CacheLogin `json:"login"`
+	Image   string     `json:"image"`
+	Refused *Time      `json:"refused,omitempty"` // issued_at of a grant that the registry no longer takes
+
+	// OnlyCovered refuses what no credential covers.
+	OnlyCovered bool `json:"only_covered"`
+}
+
+// CacheGrant is that right, and which credential gave it; "" is none.
+type CacheGrant struct {
+	Grant
+
+	CredentialID string `json:"credential_id"`
+	Version      int    `json:"credential_version"`
+}

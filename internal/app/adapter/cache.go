@@ -7,7 +7,6 @@ import (
 
 	"fairlead.dev/fairlead/internal/broker"
 	"fairlead.dev/fairlead/internal/cache"
-	"fairlead.dev/fairlead/internal/fault"
 	"fairlead.dev/fairlead/internal/image"
 	"fairlead.dev/fairlead/internal/oci"
 )
@@ -37,8 +36,7 @@ func (u *Upstreams) Access(ctx context.Context, reader cache.Reader, ref image.R
 	}
 	given := answer.Grant
 	if given.Role != nil {
-		return cache.Access{}, fault.New(fault.Denied, "role_of_worker", "the credential %s is a role of the worker's own, which the cache does not have", answer.Credential.Name).
-			WithHint("Pull from the registry directly, or register a credential of another kind for %s.", ref.Name())
+		return cache.Access{}, roleOfWorker(answer.Credential.Name, ref)
 	}
 	transport, err := u.transport(given.Reach)
 	if err != nil {

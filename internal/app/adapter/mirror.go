@@ -14,6 +14,7 @@ import (
 	"fairlead.dev/fairlead/internal/fault"
 	"fairlead.dev/fairlead/internal/image"
 	"fairlead.dev/fairlead/internal/mirror"
+	"fairlead.dev/fairlead/internal/secret"
 	"fairlead.dev/fairlead/internal/wire"
 )
 
@@ -62,43 +63,59 @@ func (p pulling) Name() string {
 // Authenticate finds who shows a token, and the project that counts.
 func (r Readers) Authenticate(ctx context.Context, shown mirror.Shown) (mirror.Client, error) {
 	if shown.IsAnonymous() {
-		if network, found := r.network(shown.Remote); found {
+		if network, found := smallest(r.Networks, shown.Remote); found {
 			return r.ofNetwork(ctx, network, shown.Remote)
 		}
 	}
-	text := shown.Password
-	if text.IsEmpty() {
-		text = shown.Token
-	}
-	actor, err := r.Accounts.Authenticate(ctx, text, shown.Remote.String())
+	text, err := tokenOf(shown)
 	if err != nil {
 		return nil, err
 	}
-	if actor.WorkerID != "" {
-		e, project, err := r.Dispatch.Holding(ctx, actor, shown.User)
-		return pulling{cache.Reader{Actor: actor, Project: project, ExecutionID: e.ID}}, err
-	}
-	if shown.User == "" {
-		if shown.Token.IsEmpty() {
-			return nil, cache.ProjectMissing()
-		}
-		return pulling{cache.Reader{Actor: actor}}, nil // who may read nothing, and be told how the cache is
-	}
-	project, err := r.Accounts.Project(ctx, actor, shown.User)
+	actor, project, execution, err := r.Reader(ctx, shown.User, text, shown.Remote.String())
 	if err != nil {
 		return nil, err
 	}
-	return pulling{cache.Reader{Actor: actor, Project: project}}, nil
+	return pulling{cache.Reader{Actor: actor, Project: project, ExecutionID: execution}}, nil
 }
 
-// network is the smallest that an address is in.
-func (r Readers) network(remote netip.Addr) (smallest Network, found bool) {
-	for _, network := range r.Networks {
-		if network.Prefix.Contains(remote) && (!found || network.Prefix.Bits() > smallest.Prefix.Bits()) {
-			smallest, found = network, true
+// tokenOf is the token that a request shows. A login with a name says the project with
+// it; a token alone reads nothing, and is told how the cache is.
+func tokenOf(shown mirror.Shown) (secret.Text, error) {
+	if shown.User == "" && !shown.Password.IsEmpty() {
+		return secret.Text{}, cache.ProjectMissing()
+	}
+	if shown.Password.IsEmpty() {
+		return shown.Token, nil
+	}
+	return shown.Password, nil
+}
+
+// Reader finds who shows a token, the project that counts, and the execution if it is
+// a worker: an api.Readers.
+func (r Readers) Reader(ctx context.Context, user string, token secret.Text, remote string) (account.Actor, account.Project, string, error) {
+	actor, err := r.Accounts.Authenticate(ctx, token, remote)
+	switch {
+	case err != nil:
+		return actor, account.Project{}, "", err
+	case actor.WorkerID != "":
+		e, project, err := r.Dispatch.Holding(ctx, actor, user)
+		return actor, project, e.ID, err
+	case user == "":
+		return actor, account.Project{}, "", nil
+	default:
+		project, err := r.Accounts.Project(ctx, actor, user)
+		return actor, project, "", err
+	}
+}
+
+// smallest is the smallest network that an address is in.
+func smallest(networks []Network, remote netip.Addr) (found Network, is bool) {
+	for _, network := range networks {
+		if network.Prefix.Contains(remote) && (!is || network.Prefix.Bits() > found.Prefix.Bits()) {
+			found, is = network, true
 		}
 	}
-	return smallest, found
+	return found, is
 }
 
 // ofNetwork is the client that a network is.

@@ -210,18 +210,22 @@ var tokens = []sentence{
 		_, err = h.TokenByHash(h.ctx, "other")
 		h.refused(fault.NotFound, err)
 	}},
-	{"a user's tokens and the workers' are apart, newest first", func(h *house) {
+	{"a user's tokens and the machines' are apart, newest first", func(h *house) {
 		for _, token := range []account.Token{
-			{ID: "1", Name: "old", UserID: h.ada.ID}, {ID: "2", Name: "gpu"}, {ID: "3", Name: "new", UserID: h.ada.ID}, {ID: "4", Name: "cpu"},
+			{ID: "1", Name: "old", UserID: h.ada.ID},
+			{ID: "2", Name: "gpu"},
+			{ID: "3", Name: "new", UserID: h.ada.ID},
+			{ID: "4", Name: "cpu"},
+			{ID: "5", Name: "near", Cache: true},
 		} {
 			h.check(h.CreateToken(h.ctx, token, "hash "+token.ID, event(audit.TokenCreate, token.Name)))
 		}
 		own, err := h.Tokens(h.ctx, h.ada.ID)
 		h.check(err)
 		h.same([]account.Token{{ID: "3", Name: "new", UserID: h.ada.ID}, {ID: "1", Name: "old", UserID: h.ada.ID}}, own)
-		workers, err := h.Tokens(h.ctx, "")
+		machines, err := h.Tokens(h.ctx, "")
 		h.check(err)
-		h.same([]account.Token{{ID: "4", Name: "cpu"}, {ID: "2", Name: "gpu"}}, workers)
+		h.same([]account.Token{{ID: "5", Name: "near", Cache: true}, {ID: "4", Name: "cpu"}, {ID: "2", Name: "gpu"}}, machines)
 	}},
 	{"the last use is noted, and a deleted token is gone", func(h *house) {
 		h.check(h.CreateToken(h.ctx, account.Token{ID: "t1", Name: "gpu", CreatedAt: noon}, "hash", event(audit.TokenCreate, "gpu")))
