@@ -54,6 +54,7 @@ type Server struct {
 	reach   *oci.Transport
 	depot   *depot.Depot
 	blobs   *blobs.Store // of the pull-through cache; nil: there is none
+	metrics *metrics
 	git     *gitfetch.Fetcher
 	machine machine // of the worker inside
 
@@ -95,6 +96,9 @@ func Open(ctx context.Context, config Config, version string, logger *slog.Logge
 	}
 	s.transport = &reach
 	if s.reach, err = oci.NewTransport(reach); err != nil {
+		return nil, err
+	}
+	if s.metrics, err = openMetrics(config.MetricsListen); err != nil {
 		return nil, err
 	}
 	if s.store, err = store.Open(ctx, config.Database); err != nil {
@@ -229,6 +233,8 @@ func (s *Server) Run(ctx context.Context) error {
 	server := newHTTPServer(serving, s.handler, s.logger)
 	failed := make(chan error, 1)
 	go func() { failed <- server.Serve(s.listener) }()
+	measured := make(chan error, 1)
+	go func() { measured <- s.metrics.serve(serving, s.logger) }()
 	letGoOfStart()
 
 	var chores sync.WaitGroup
@@ -258,7 +264,7 @@ func (s *Server) Run(ctx context.Context) error {
 	defer cancel()
 	err := server.Shutdown(closing)
 	chores.Wait()
-	return errors.Join(serveErr, workErr, err)
+	return errors.Join(serveErr, workErr, err, <-measured)
 }
 
 // ownWorkerPrefix begins the name of a worker inside a server, so that it is not
@@ -315,6 +321,7 @@ func (s *Server) Close() error {
 			errs = append(errs, err)
 		}
 	}
+	s.metrics.Close()
 	if s.broker != nil {
 		s.broker.Close()
 	}

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/spf13/pflag"
+	"golang.org/x/sync/errgroup"
 
 	"fairlead.dev/fairlead/internal/app/adapter"
 	"fairlead.dev/fairlead/internal/blobs"
@@ -29,6 +30,8 @@ type RemoteCacheConfig struct {
 	Cache      CacheConfig
 	Registries RegistryConfig
 
+	MetricsListen string // HOST:PORT; "": metrics are not served
+
 	// NetworkTokenFile holds the token that clients of Cache.Networks read with.
 	NetworkTokenFile string
 }
@@ -44,6 +47,7 @@ func (c *RemoteCacheConfig) Flags(set *pflag.FlagSet) {
 	set.Lookup("cache").Usage = "where blobs are kept: file:///DIRECTORY, s3://BUCKET?region=REGION, gs://BUCKET or azblob://CONTAINER (default DATA-DIR/cache)"
 	set.StringVar(&c.NetworkTokenFile, "cache-network-token-file", "", "file of the token that clients of a --cache-network read with: a user's who may see the project")
 	c.Registries.flags(set)
+	metricsFlag(set, &c.MetricsListen)
 }
 
 // settled checks c and fills in what depends on other settings.
@@ -104,7 +108,12 @@ func RunCache(ctx context.Context, config RemoteCacheConfig, server, token, vers
 		return err
 	}
 	defer func() { err = errors.Join(err, content.Close()) }()
-	door, err := config.Cache.door(content, &adapter.RemoteUpstreams{Control: api, Ways: worker.NewWays(reach), Listed: config.Cache.listed()}, readers, logger)
+	measured, err := openMetrics(config.MetricsListen)
+	if err != nil {
+		return err
+	}
+	defer measured.Close()
+	kept, door, err := config.Cache.door(content, &adapter.RemoteUpstreams{Control: api, Ways: worker.NewWays(reach), Listed: config.Cache.listed()}, readers, logger)
 	if err != nil {
 		return err
 	}
@@ -113,8 +122,20 @@ func RunCache(ctx context.Context, config RemoteCacheConfig, server, token, vers
 		return fault.InvalidField("listen", "address_taken", "%v", err).
 			WithHint("Another server may run there; choose another address with --listen.")
 	}
+	measured.add(kept)
 	ready(urlOf(listener))
-	return serveUntil(ctx, listener, door, logger)
+	serving, stop := context.WithCancel(ctx)
+	defer stop()
+	var group errgroup.Group
+	group.Go(func() error {
+		defer stop()
+		return measured.serve(serving, logger)
+	})
+	group.Go(func() error {
+		defer stop()
+		return serveUntil(serving, listener, door, logger)
+	})
+	return group.Wait()
 }
 
 // openBlobs opens the place where a cache keeps blobs.
@@ -123,12 +144,13 @@ func openBlobs(ctx context.Context, config CacheConfig, dir string, logger *slog
 }
 
 // door is a cache's side of the distribution protocol.
-func (c *CacheConfig) door(content *blobs.Store, authority cache.Authority, readers mirror.Authenticator, logger *slog.Logger) (http.Handler, error) {
+func (c *CacheConfig) door(content *blobs.Store, authority cache.Authority, readers mirror.Authenticator, logger *slog.Logger) (*cache.Cache, http.Handler, error) {
 	kept := cache.New(cache.Config{Authority: authority, Content: content, Fresh: c.Fresh, Stale: c.Stale, Logger: logger})
-	return mirror.New(mirror.Config{
+	door, err := mirror.New(mirror.Config{
 		Backend: adapter.Mirror{Cache: kept}, Extension: adapter.Mirror{Cache: kept}, Authenticator: readers, Sent: kept.Sent,
 		Unnamed: "docker.io", Logger: logger,
 	})
+	return kept, door, err
 }
 
 // listed are the registries that everybody may read without a credential.

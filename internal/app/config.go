@@ -51,6 +51,8 @@ type Config struct {
 	// audience, or AUDIENCE=FILE.
 	IdentityTokens []string
 
+	MetricsListen string // HOST:PORT; "": metrics are not served
+
 	LogLevel  string
 	LogFormat string
 }
@@ -127,8 +129,13 @@ func (c *Config) Flags(set *pflag.FlagSet) {
 	set.StringVar(&c.Outputs, "outputs", "", "where outputs are kept: file:///DIRECTORY, s3://BUCKET?region=REGION, gs://BUCKET or azblob://CONTAINER (default DATA-DIR/outputs)")
 	set.StringSliceVar(&c.GitHosts, "git-host", nil, "git host on a private network that projects may be linked to: HOST, or HOST=ADDRESS:PORT to reach it there")
 	set.StringArrayVar(&c.IdentityTokens, "identity-token-file", nil, "file with the server's own OIDC token, for keyless credentials: FILE or AUDIENCE=FILE")
+	metricsFlag(set, &c.MetricsListen)
 	set.StringVar(&c.LogLevel, "log-level", "info", "debug, info, warn or error")
 	set.StringVar(&c.LogFormat, "log-format", "auto", "text, json, or auto: text on a terminal")
+}
+
+func metricsFlag(set *pflag.FlagSet, address *string) {
+	set.StringVar(address, "metrics-listen", "", "address to serve Prometheus metrics on, at /metrics, without a login (default none)")
 }
 
 func (c *WorkerConfig) flags(set *pflag.FlagSet) {

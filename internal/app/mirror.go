@@ -23,10 +23,11 @@ func (s *Server) openMirror(ctx context.Context, readers adapter.Readers) error 
 		return err
 	}
 	upstreams := &adapter.Upstreams{Broker: s.broker, Transport: s.reach, Listed: config.listed()}
-	door, err := config.door(s.blobs, upstreams, readers, s.logger)
+	kept, door, err := config.door(s.blobs, upstreams, readers, s.logger)
 	if err != nil {
 		return err
 	}
+	s.metrics.add(kept)
 	api := s.handler
 	s.handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/v2" || strings.HasPrefix(r.URL.Path, "/v2/") {

@@ -2,6 +2,7 @@ package cache
 
 import (
 	"io"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -71,7 +72,7 @@ type Status struct {
 // Status tells how the cache is. Whoever runs the installation is told of every
 // organisation, and others of the one that they read for.
 func (c *Cache) Status(reader Reader) Status {
-	s := Status{Stats: c.Stats(), Place: c.config.Content.Place(), Limit: c.config.Content.Limit(), Usage: c.config.Content.Usage()}
+	s := c.Everything()
 	mayBeTold := func(organization string) bool {
 		return reader.Actor.Operator || reader.Project.ID != "" && organization == reader.organization()
 	}
@@ -80,12 +81,14 @@ func (c *Cache) Status(reader Reader) Status {
 			delete(s.Usage.Organizations, organization) // the map is this caller's own
 		}
 	}
-	for _, quota := range c.Quotas() {
-		if quota.Organization == "" || mayBeTold(quota.Organization) {
-			s.Quotas = append(s.Quotas, quota)
-		}
-	}
+	s.Quotas = slices.DeleteFunc(s.Quotas, func(q Quota) bool { return q.Organization != "" && !mayBeTold(q.Organization) })
 	return s
+}
+
+// Everything is the Status that whoever runs the installation is told.
+func (c *Cache) Everything() Status {
+	content := c.config.Content
+	return Status{Stats: c.Stats(), Place: content.Place(), Limit: content.Limit(), Usage: content.Usage(), Quotas: c.Quotas()}
 }
 
 // counted counts what is read.
