@@ -13,6 +13,8 @@ import (
 	storagedriver "github.com/distribution/distribution/v3/registry/storage/driver"
 	"github.com/opencontainers/go-digest"
 	"golang.org/x/sync/semaphore"
+
+	"fairlead.dev/fairlead/internal/depot/bucket"
 )
 
 // Folders of a place.
@@ -236,10 +238,11 @@ func (p *place) list(ctx context.Context, folder string) ([]string, error) {
 
 // remove is no error where nothing is there.
 func (p *place) remove(ctx context.Context, at string) error {
-	if err := p.driver.Delete(ctx, at); err != nil && !isMissing(err) {
-		return err
+	err := p.driver.Delete(ctx, at)
+	if isMissing(err) || err != nil && p.kind == google && bucket.Explain(unwrap(err)).Trouble == bucket.Missing {
+		return nil
 	}
-	return nil
+	return err
 }
 
 // sweep removes what killed processes left on the way.
