@@ -20,7 +20,8 @@
 // for anything else. A killed process leaves files in its spool, which the next one
 // removes when it opens the spool, and in S3 maybe an unfinished upload, which the
 // driver cannot find again: set the rule AbortIncompleteMultipartUpload on the bucket.
-// Of usage, what was noted since the last flush is lost: a minute.
+// Of usage, what was noted since the last flush is lost: a minute; in a directory, not who
+// brought a blob.
 //
 // # What the drivers cannot do
 //
@@ -281,6 +282,14 @@ func (s *Store) Stat(ctx context.Context, d digest.Digest) (Info, error) {
 // Put keeps a small document, such as a manifest, that is in memory already. What is
 // not what its descriptor says is an Invalid fault.
 func (s *Store) Put(ctx context.Context, want ocispec.Descriptor, content []byte) error {
+	if err := verify(want, content); err != nil {
+		return err
+	}
+	return s.put(ctx, want.Digest, content)
+}
+
+// verify fails where a document is not what its descriptor says.
+func verify(want ocispec.Descriptor, content []byte) error {
 	d := want.Digest
 	switch {
 	case !isDigest(d):
@@ -290,6 +299,11 @@ func (s *Store) Put(ctx context.Context, want ocispec.Descriptor, content []byte
 	case d.Algorithm().FromBytes(content) != d:
 		return digestWrong(d)
 	}
+	return nil
+}
+
+// put keeps a document that was verified.
+func (s *Store) put(ctx context.Context, d digest.Digest, content []byte) error {
 	s.table.enter(d) // so that nobody removes it before its use is known
 	defer s.table.leave(d, false, 0)
 	if err := s.place.put(ctx, blobPath(d), content, s.config.Now()); err != nil {

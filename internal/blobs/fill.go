@@ -343,6 +343,7 @@ func (f *filling) run(ctx context.Context, hint int64) {
 	f.change(func() { f.verified, f.err = err == nil, err })
 	switch {
 	case err == nil:
+		f.from.jot(ctx, f.digest)
 		if kept, _ := s.table.look(f.digest); !kept.here || f.from.name == "" { // another upstream may have brought it
 			s.keep(ctx, f.digest, f.spool, f.size)
 		}

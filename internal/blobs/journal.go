@@ -58,6 +58,28 @@ func (j *journal) write(ctx context.Context, lines []line) error {
 	return nil
 }
 
+// jot writes down what is known of one blob, in a segment of its own that costs no wait
+// for the disk. It is written again with everything else.
+func (j *journal) jot(ctx context.Context, d digest.Digest) error {
+	known, is := j.table.line(d)
+	if !is {
+		return nil
+	}
+	text, err := formatSegment([]line{known})
+	if err != nil {
+		return err
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	now := j.now().time()
+	name := nameAt(now)
+	if err := j.place.jot(ctx, path.Join(usageAt, name), text, now); err != nil {
+		return err
+	}
+	j.read[name] = true
+	return nil
+}
+
 // refresh reads what others wrote since the last time.
 func (j *journal) refresh(ctx context.Context) error {
 	j.mu.Lock()

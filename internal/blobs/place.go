@@ -94,6 +94,28 @@ func (p *place) put(ctx context.Context, at string, content []byte, now time.Tim
 	return errors.Join(err, file.discard())
 }
 
+// jot stores a small document in a directory. A killed process leaves all of it; a power
+// cut may leave a part, or nothing.
+func (p *place) jot(ctx context.Context, at string, content []byte, now time.Time) error {
+	file, err := p.spool.create(now)
+	if err != nil {
+		return err
+	}
+	if _, err = file.Write(content); err == nil {
+		err = p.move(ctx, at, file)
+	}
+	return errors.Join(err, file.discard())
+}
+
+// move gives a file of a directory's spool its name, and leaves it open.
+func (p *place) move(ctx context.Context, at string, file *spooled) error {
+	if err := p.driver.Move(ctx, path.Join(uploadsAt, file.name), at); err != nil {
+		return err
+	}
+	file.moved()
+	return nil
+}
+
 // keep stores a file of the spool, which it leaves open.
 func (p *place) keep(ctx context.Context, at string, file *spooled, size int64) error {
 	if p.kind == directory {
@@ -102,11 +124,7 @@ func (p *place) keep(ctx context.Context, at string, file *spooled, size int64) 
 		if err := file.Sync(); err != nil {
 			return err
 		}
-		if err := p.driver.Move(ctx, path.Join(uploadsAt, file.name), at); err != nil {
-			return err
-		}
-		file.moved()
-		return nil
+		return p.move(ctx, at, file)
 	}
 	if err := p.uploads.Acquire(ctx, 1); err != nil {
 		return err

@@ -13,8 +13,9 @@ import (
 // own can claim to have anything whose digest it knows; the bytes are the proof.
 //
 // That an upstream brought a blob is kept across restarts, as uses are, for as long as
-// the blob stays. A crash loses at most the last minutes of it; the blob is then
-// fetched again.
+// the blob stays. In a directory it is written down before the blob gets its name, so that
+// a kill does not part them. A power cut, and in a bucket a kill, loses at most the last
+// minutes of it; the blob is then fetched again.
 type Source struct {
 	store *Store
 	name  string
@@ -34,11 +35,12 @@ func (u Source) Open(ctx context.Context, d digest.Digest) (*Content, error) {
 
 // Put is Store.Put of what the upstream has brought.
 func (u Source) Put(ctx context.Context, want ocispec.Descriptor, content []byte) error {
-	if err := u.store.Put(ctx, want, content); err != nil {
+	if err := verify(want, content); err != nil {
 		return err
 	}
 	u.brought(want.Digest)
-	return nil
+	u.jot(ctx, want.Digest)
+	return u.store.put(ctx, want.Digest, content)
 }
 
 // Fill is Store.Fill from the upstream; a download is shared with those alone who reach
@@ -51,6 +53,16 @@ func (u Source) Fill(ctx context.Context, want ocispec.Descriptor, fetch Fetch) 
 func (u Source) brought(d digest.Digest) {
 	if u.name != "" && isOrganization(u.mark()) {
 		u.store.table.touch(d, u.mark(), u.store.now())
+	}
+}
+
+// jot writes that down, where it can be done at once.
+func (u Source) jot(ctx context.Context, d digest.Digest) {
+	if u.name == "" || u.store.place.kind != directory {
+		return
+	}
+	if err := u.store.journal.jot(ctx, d); err != nil {
+		u.store.config.Logger.Warn("it is not written down yet who brought a blob", "digest", d, "error", err)
 	}
 }
 

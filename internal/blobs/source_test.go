@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"testing"
+	"time"
 
 	"github.com/opencontainers/go-digest"
 
@@ -102,4 +103,44 @@ func (w waiting) Read([]byte) (int, error) {
 type readCloser struct {
 	io.Reader
 	io.Closer
+}
+
+// Another process that opens the directory knows what one that was killed now would
+// leave.
+func TestWhoBroughtABlobIsKnownAsSoonAsItIsKept(t *testing.T) {
+	content, document := noise(78, 1<<20), []byte(`{"schemaVersion": 2}`)
+	u := newUpstream(t, content)
+	config := blobs.Config{URL: "file://" + t.TempDir(), FlushEvery: time.Hour}
+	store := openStore(t, config)
+	one := store.From("one")
+	c, err := one.Fill(t.Context(), descriptor(content), u.fetch(digest.FromBytes(content)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantContent(t, c, content)
+	if err := c.Close(); err != nil {
+		t.Error(err)
+	}
+	waitKept(t, store, digest.FromBytes(content))
+	if err := one.Put(t.Context(), descriptor(document), document); err != nil {
+		t.Fatal(err)
+	}
+	if err := one.Put(t.Context(), descriptor(document), []byte("another")); err == nil {
+		t.Error("a document was put that is another one")
+	}
+	next := openStore(t, config)
+	for _, kept := range [][]byte{content, document} {
+		d := digest.FromBytes(kept)
+		c, err := next.From("one").Open(t.Context(), d)
+		if err != nil {
+			t.Fatalf("it is not given to who brought it: %v", err)
+		}
+		wantContent(t, c, kept)
+		if err := c.Close(); err != nil {
+			t.Error(err)
+		}
+		if _, err := next.From("other").Open(t.Context(), d); !errors.Is(err, blobs.ErrNotFound) {
+			t.Errorf("another upstream was given it: %v", err)
+		}
+	}
 }

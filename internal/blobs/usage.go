@@ -188,6 +188,17 @@ func (t *table) look(d digest.Digest) (record, bool) {
 	return *r, true
 }
 
+// line is what is known of a blob, for use without the lock.
+func (t *table) line(d digest.Digest) (line, bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	r := t.records[d]
+	if r == nil {
+		return line{}, false
+	}
+	return r.copied(), true
+}
+
 // unpublished are the lines that others cannot read yet; the caller tells publish or
 // unpublish what became of them. What is being read counts as used now.
 func (t *table) unpublished(now moment) []line {
