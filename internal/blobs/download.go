@@ -47,7 +47,7 @@ func (f *filling) download(ctx context.Context, hint int64) error {
 			return context.Cause(ctx)
 		}
 		wait, passing := isPassing(err)
-		if !passing {
+		if !passing || isThrottled(err) && f.arrived == 0 {
 			if isAltered(err) || isSpool(err) || !f.refused(broken(f.digest, err)) {
 				return broken(f.digest, err)
 			}
@@ -76,6 +76,13 @@ func isPassing(err error) (wait time.Duration, passing bool) {
 	}
 	again := f.Kind == fault.Unavailable || f.Kind == fault.Exhausted
 	return f.RetryAfter, again && f.RetryAfter <= askedMost && !isAltered(err) && !isSpool(err)
+}
+
+// isThrottled reports whether the upstream takes no more requests. Before the first byte
+// that is for the caller to know, who has a client to tell.
+func isThrottled(err error) bool {
+	f, told := errors.AsType[*fault.Error](err)
+	return told && f.Kind == fault.Exhausted
 }
 
 // isSpool reports whether it is our own disk that failed.

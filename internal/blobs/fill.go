@@ -28,9 +28,9 @@ type Stream struct {
 
 // Fetch asks an upstream for a blob from an offset on. It is called again with
 // another one when a connection breaks, also after whoever gave it has closed its
-// Content. Its errors steer: a *fault.Error of the kinds Unavailable and Exhausted,
-// and any error that is no fault, is tried again, not before its RetryAfter; every
-// other is final for those who gave this Fetch.
+// Content. Its errors steer: a *fault.Error of the kinds Unavailable and, once something
+// has arrived, Exhausted, and any error that is no fault, is tried again, not before its
+// RetryAfter; every other is final for those who gave this Fetch.
 type Fetch func(ctx context.Context, offset int64) (Stream, error)
 
 // ongoing is how much of a download may be missing for it to go on when nobody waits
@@ -81,7 +81,8 @@ type client struct {
 // A download whose connection breaks goes on at its byte, over a new one. It fails
 // with the upstream's error, or a blob_broken fault, after five tries in a row that
 // brought less than 64 KiB. A wait that the upstream asks for is kept, up to two
-// minutes; a longer one ends the download. If the upstream refuses one caller's Fetch
+// minutes; a longer one ends the download, and an Exhausted fault before its first byte
+// is final, so that the client can be told to wait. If the upstream refuses one caller's Fetch
 // for good, that caller alone fails; the download goes on with another's, if one is
 // there. Whether a caller may have the blob at all is the caller's to know.
 //

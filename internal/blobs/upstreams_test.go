@@ -283,7 +283,7 @@ func (s *spoken) fetch(ctx context.Context, _ int64) (blobs.Stream, error) {
 	return answer(ctx)
 }
 
-func TestAnUpstreamIsLeftAloneForAsLongAsItAsks(t *testing.T) {
+func TestAnUpstreamThatBreaksOffIsLeftAloneForAsLongAsItAsks(t *testing.T) {
 	content := noise(28, 1000)
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
@@ -295,12 +295,15 @@ func TestAnUpstreamIsLeftAloneForAsLongAsItAsks(t *testing.T) {
 		whole := func(context.Context) (blobs.Stream, error) {
 			return blobs.Stream{Body: io.NopCloser(bytes.NewReader(content)), Size: int64(len(content))}, nil
 		}
-		store, err := blobs.Open(t.Context(), blobs.Config{URL: "file://" + dir})
+		store, err := blobs.Open(t.Context(), blobs.Config{URL: "file://" + dir, Backoff: 1})
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer store.Close()
-		patient := &spoken{begun: time.Now(), answers: []func(context.Context) (blobs.Stream, error){busy(7 * time.Second), busy(90 * time.Second), whole}}
+		half := func(context.Context) (blobs.Stream, error) {
+			return blobs.Stream{Body: io.NopCloser(bytes.NewReader(content[:500])), Size: int64(len(content))}, nil
+		}
+		patient := &spoken{begun: time.Now(), answers: []func(context.Context) (blobs.Stream, error){half, busy(7 * time.Second), busy(90 * time.Second), whole}}
 		c, err := store.Fill(t.Context(), descriptor(content), patient.fetch)
 		if err != nil {
 			t.Fatal(err)
@@ -309,16 +312,32 @@ func TestAnUpstreamIsLeftAloneForAsLongAsItAsks(t *testing.T) {
 		if err := c.Close(); err != nil {
 			t.Error(err)
 		}
-		if got := fmt.Sprint(patient.asked); got != "[0s 7s 1m37s]" {
+		if got := fmt.Sprint(patient.asked); got != "[0s 0s 7s 1m37s]" {
 			t.Errorf("it was asked after %s", got)
 		}
-		other := noise(29, 10)
-		tired := &spoken{begun: time.Now(), answers: []func(context.Context) (blobs.Stream, error){busy(time.Hour)}}
-		_, err = store.Fill(t.Context(), descriptor(other), tired.fetch)
-		if f := fault.From(err); f.Code != "busy" || f.RetryAfter != time.Hour || len(tired.asked) != 1 {
+		tired := &spoken{begun: time.Now(), answers: []func(context.Context) (blobs.Stream, error){half, busy(time.Hour)}}
+		c, err = store.Fill(t.Context(), descriptor(noise(29, 1000)), tired.fetch)
+		if err == nil {
+			_, err = io.Copy(io.Discard, c)
+			_ = c.Close() // of what failed
+		}
+		if f := fault.From(err); f.Code != "busy" || f.RetryAfter != time.Hour || len(tired.asked) != 2 {
 			t.Errorf("it was asked after %s, and is told %v", tired.asked, err)
 		}
 	})
+}
+
+func TestAnUpstreamThatTakesNoRequestIsAskedOnceAndTheCallerIsTold(t *testing.T) {
+	store := openStore(t, blobs.Config{})
+	for i, wait := range []time.Duration{0, 7 * time.Second, time.Hour} {
+		busy := &spoken{begun: time.Now(), answers: []func(context.Context) (blobs.Stream, error){func(context.Context) (blobs.Stream, error) {
+			return blobs.Stream{}, fault.New(fault.Exhausted, "busy", "too many").WithRetryAfter(wait)
+		}}}
+		_, err := store.Fill(t.Context(), descriptor(noise(uint64(290+i), 10)), busy.fetch)
+		if f := fault.From(err); f.Code != "busy" || f.RetryAfter != wait || len(busy.asked) != 1 {
+			t.Errorf("it was asked after %s, and is told %v", busy.asked, err)
+		}
+	}
 }
 
 // silent is a body that brings nothing until its context ends.

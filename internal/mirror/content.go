@@ -77,8 +77,13 @@ func serveContent(w *recorder, r *http.Request, mediaType string, d digest.Diges
 			WithHint("Ask for bytes=FIRST-LAST within it.")
 	case w.refused != 0:
 		return fmt.Errorf("seeking in %s: %w", d, errors.New(http.StatusText(w.refused)))
-	case r.Method == http.MethodHead || w.status != http.StatusOK && w.status != http.StatusPartialContent:
+	case r.Method == http.MethodHead || w.pending != http.StatusOK && w.pending != http.StatusPartialContent:
 		return nil
+	case w.status == 0 && w.failure != nil:
+		header.Del("Content-Range") // nothing was sent, and this was all that there is to tell
+		if f, told := errors.AsType[*fault.Error](w.failure); told {
+			return f
+		}
 	}
 	if announced := header.Get("Content-Length"); announced != strconv.FormatInt(w.written, 10) {
 		return cut(w, r, d, announced)

@@ -287,6 +287,19 @@ func TestContentThatBreaksOffNeverLooksComplete(t *testing.T) {
 	}
 }
 
+func TestContentWhoseFirstByteDoesNotComeIsARefusal(t *testing.T) {
+	far := newDistribution(t)
+	d := far.pushBlob(t, "ada/train", bytesOf(t, 6, 1000))
+	busy := upstreamSays(429, map[string]string{"Retry-After": "7"}, `{"errors":[{"code":"TOOMANYREQUESTS"}]}`)
+	far.between(func(w http.ResponseWriter, r *http.Request) bool { return r.Method == http.MethodGet && busy(w, r) })
+	h := newHouse(t, newPassThrough(t, map[string]*upstream{acme: far}), options{})
+	for _, header := range []http.Header{nil, {"Range": {"bytes=100-"}}} {
+		a := h.send(request{path: "/v2/" + acme + "/ada/train/blobs/" + d.String(), header: header})
+		wantError(t, a, http.StatusTooManyRequests, "TOOMANYREQUESTS")
+		wantHeader(t, a, map[string]string{"Retry-After": "7", "Content-Range": "", "Etag": "", "Docker-Content-Digest": ""})
+	}
+}
+
 func TestAFileThatIsShorterThanItSeemedNeverLooksComplete(t *testing.T) {
 	far := newDistribution(t)
 	content := bytesOf(t, 4, 2<<20)

@@ -105,6 +105,7 @@ func (d *door) fail(w *recorder, r *http.Request, v *visit, err error) {
 	if w.status != 0 {
 		panic(http.ErrAbortHandler)
 	}
+	defer w.commit()
 	row := rowOf(f, v.target.noun)
 	// Docker shows the message alone, so the hint is in it.
 	text, err := json.Marshal(specs.ErrorResponse{Errors: []specs.ErrorInfo{{Code: row.oci, Message: f.Sentence(), Detail: f.Code}}})

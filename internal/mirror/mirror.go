@@ -119,6 +119,7 @@ func (d *door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err := d.serve(answer, r, v); err != nil {
 		d.fail(answer, r, v, err)
 	}
+	answer.commit()
 }
 
 // serve is the table of contents.

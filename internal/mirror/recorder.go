@@ -1,6 +1,7 @@
 package mirror
 
 import (
+	"cmp"
 	"io"
 	"net/http"
 	"os"
@@ -20,12 +21,14 @@ const bufferSize = 32 << 10
 var buffers = sync.Pool{New: func() any { return new([bufferSize]byte) }}
 
 // recorder remembers what came of an answer, cuts off who does not take it, and
-// holds back net/http's own refusals, so that ours can be sent instead.
+// holds back net/http's own refusals, so that ours can be sent instead. A status waits
+// for the first byte, so that content whose first Read fails is a refusal as well.
 type recorder struct {
 	http.ResponseWriter
 	control *http.ResponseController
 	stall   time.Duration
 
+	pending int   // a status that is sent with the first byte, or at the end; 0: none is
 	status  int   // as it was sent; 0: nothing was
 	written int64 // bytes of the body
 	failure error // of reading the content or of writing it
@@ -45,10 +48,25 @@ func (a *recorder) WriteHeader(status int) {
 		return
 	}
 	a.refused = 0
-	if a.status == 0 && status >= 200 {
-		a.status = status
+	if status < 200 {
+		a.ResponseWriter.WriteHeader(status)
+	} else if a.status == 0 {
+		a.pending = status
 	}
-	a.ResponseWriter.WriteHeader(status)
+}
+
+// commit sends the status that waits, if one does.
+func (a *recorder) commit() {
+	if a.status == 0 && a.pending != 0 {
+		a.status = a.pending
+		a.ResponseWriter.WriteHeader(a.status)
+	}
+}
+
+// begin sends the status: no other one comes now.
+func (a *recorder) begin() {
+	a.pending = cmp.Or(a.pending, http.StatusOK)
+	a.commit()
 }
 
 // isPage reports whether a status comes with a page of http.Error.
@@ -61,9 +79,7 @@ func (a *recorder) Write(data []byte) (int, error) {
 	if a.refused != 0 {
 		return len(data), nil
 	}
-	if a.status == 0 {
-		a.status = http.StatusOK
-	}
+	a.begin()
 	n, err := a.ResponseWriter.Write(data)
 	a.lost = a.lost || err != nil
 	a.note(int64(n), err)
@@ -76,14 +92,12 @@ func (a *recorder) ReadFrom(source io.Reader) (int64, error) {
 	if a.refused != 0 {
 		return io.Copy(io.Discard, source)
 	}
-	if a.status == 0 {
-		a.status = http.StatusOK
-	}
 	defer func() { _ = a.control.SetWriteDeadline(time.Time{}) }() // the connection's next answer has its own
 	if limited, ok := source.(*io.LimitedReader); ok {
 		file, isFile := limited.R.(*os.File)
 		kernel, canSend := a.ResponseWriter.(io.ReaderFrom)
 		if isFile && canSend {
+			a.begin()
 			return a.sendFile(kernel, file, limited.N)
 		}
 	}

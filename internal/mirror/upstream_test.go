@@ -316,7 +316,7 @@ func (c *farContent) Read(p []byte) (int, error) {
 	if c.body == nil && c.at < c.size {
 		answer, err := c.ask(http.MethodGet, c.at)
 		if err != nil {
-			return 0, err
+			return 0, diagnosis.Of(err, diagnosis.Subject{Image: c.ref})
 		}
 		c.body = answer.Body
 	}
