@@ -22,7 +22,7 @@ func (s *Server) openMirror(ctx context.Context, readers adapter.Readers) error 
 	if readers.Networks, err = config.networks(); err != nil {
 		return err
 	}
-	upstreams := &adapter.Upstreams{Broker: s.broker, Transport: s.reach, Listed: config.listed()}
+	upstreams := &adapter.Upstreams{Broker: s.broker, Transport: s.reach, Listed: config.listed(), Fresh: config.Fresh}
 	kept, door, err := config.door(s.blobs, upstreams, readers, s.logger)
 	if err != nil {
 		return err

@@ -74,6 +74,13 @@ func (b *Broker) Grant(ctx context.Context, request Request) (Answer, error) {
 		return Answer{}, err
 	}
 	answer, err := b.grant(ctx, request, selection)
+	if !request.Since.IsZero() && (fault.Is(err, fault.Unavailable) || fault.Is(err, fault.Exhausted)) {
+		older := request
+		older.Since = time.Time{}
+		if held, heldErr := b.grant(ctx, older, selection); heldErr == nil {
+			answer, err = held, nil
+		}
+	}
 	if ctx.Err() != nil {
 		return Answer{}, ctx.Err() // nobody is there to get it
 	}
@@ -93,7 +100,7 @@ func (b *Broker) grant(ctx context.Context, request Request, selection registry.
 		if request.OnlyCovered {
 			return answer, notCovered(request)
 		}
-		answer.Grant, err = b.cache.get(ctx, k, request.Refused, func(ctx context.Context) (Grant, error) {
+		answer.Grant, err = b.cache.get(ctx, k, request.Refused, request.Since, func(ctx context.Context) (Grant, error) {
 			return b.config.Issuer.Anonymous(ctx, request.Image)
 		})
 		return answer, err
@@ -101,7 +108,7 @@ func (b *Broker) grant(ctx context.Context, request Request, selection registry.
 	answer.Credential, answer.Pattern = &winner, selection.Matches[0].Pattern
 	answer.Others = otherNames(selection)
 	k.credential, k.version = winner.ID, winner.Version
-	answer.Grant, err = b.cache.get(ctx, k, request.Refused, func(ctx context.Context) (Grant, error) {
+	answer.Grant, err = b.cache.get(ctx, k, request.Refused, request.Since, func(ctx context.Context) (Grant, error) {
 		material, err := b.config.Opener.Open(winner)
 		if err != nil {
 			return Grant{}, err

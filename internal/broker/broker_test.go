@@ -217,6 +217,29 @@ func TestAGrantThatTheRegistryRefusesIsReplacedOnce(t *testing.T) {
 	}
 }
 
+func TestAnAskerMayWantAGrantThatIsNotOld(t *testing.T) {
+	o := newOffice(t, granttest.Options{Lifetime: time.Hour})
+	o.register("robot", password, "registry.acme.example/*")
+	ask := func() error {
+		_, err := o.broker.Grant(t.Context(), broker.Request{Project: o.project, Image: image.MustParseReference(train), Since: o.now().Add(-time.Minute)})
+		return err
+	}
+	for range 2 {
+		o.must(ask())
+	}
+	if got := o.registry.Exchanges(); got != 1 {
+		t.Errorf("%d exchanges for a grant that is new, want 1", got)
+	}
+	o.wait(61 * time.Second)
+	o.registry.SetRights("robot")
+	if err := ask(); !fault.Is(err, fault.Denied) && !fault.Is(err, fault.NotFound) {
+		t.Errorf("a right that was taken away a minute ago: %v", err)
+	}
+	if _, err := o.ask(o.project, train); err != nil {
+		t.Errorf("who did not ask for a new one: %v", err)
+	}
+}
+
 func TestAWrongSecretIsTriedOnceForAWhileAndAMendedOneAtOnce(t *testing.T) {
 	o := newOffice(t, granttest.Options{})
 	credential := o.register("robot", "wrong", "registry.acme.example/*")

@@ -78,13 +78,16 @@ type cache struct {
 }
 
 // get is the grant for k, from memory or from exchange. refused is the IssuedAt
-// of a grant that is of no use any more.
-func (c *cache) get(ctx context.Context, k key, refused time.Time, exchange func(context.Context) (Grant, error)) (Grant, error) {
+// of a grant that is of no use any more, and since how new a narrow one must be.
+func (c *cache) get(ctx context.Context, k key, refused, since time.Time, exchange func(context.Context) (Grant, error)) (Grant, error) {
 	c.mu.Lock()
 	now := c.now()
 	e := c.entry(k)
 	hasGrant := now.Before(e.grant.ExpiresAt)
 	if hasGrant && e.grant.IssuedAt.Equal(refused) && now.Sub(e.grant.IssuedAt) >= sinceIssue {
+		hasGrant = false
+	}
+	if e.grant.Narrow && e.grant.IssuedAt.Before(since) {
 		hasGrant = false
 	}
 	switch {

@@ -75,6 +75,11 @@ type Request struct {
 	// zero: none was refused.
 	Refused time.Time
 
+	// Since is how new a grant must be that itself says what it is good for: it is the
+	// word of that moment, while any other is looked up by the registry at each request.
+	// While the token service cannot be asked, and if zero, whatever holds is good enough.
+	Since time.Time
+
 	// Kept says that the grant does not leave the server: for the pull-through cache,
 	// which also reads what a worker would need the password itself for.
 	Kept bool

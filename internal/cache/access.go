@@ -56,6 +56,8 @@ type Access struct {
 	Credential string // UUID
 	Version    int
 	Name       string
+
+	asked time.Time // when the cache was given it
 }
 
 // Authority says how a reader reaches a repository. Its errors are faults. It is
@@ -95,6 +97,7 @@ func (c *Cache) access(ctx context.Context, reader Reader, ref image.Reference, 
 	}
 	given, err := c.config.Authority.Access(ctx, reader, ref, refused)
 	if err == nil {
+		given.asked = now
 		c.accesses.Add(k, entry{given, now})
 		return given, placeOf(given, ref), nil
 	}

@@ -214,7 +214,9 @@ func (c *Cache) prove(ctx context.Context, q question) (ocispec.Descriptor, erro
 			return err
 		})
 		if err == nil {
-			c.rights.show(q.place, q.tag(), shown)
+			// A proof is no newer than the access that it was made with, so that what the
+			// registry gave a token for a while ago holds no longer than a proof does.
+			c.rights.show(q.place, q.tag(), shown, q.access.asked)
 		} else if d := q.ref.Digest(); d != "" && isAnswer(err) {
 			c.rights.refuse(q.place, d)
 		} else if isAnswer(err) {

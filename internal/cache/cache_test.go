@@ -386,6 +386,23 @@ func TestWhoLosesTheRightAtTheRegistryLosesItHereWithinAMinute(t *testing.T) {
 	}
 }
 
+func TestWhatAnOldAccessShowedIsShownNoLongerThanTheAccessHolds(t *testing.T) {
+	s := newSetting(t)
+	first, second := s.push(t, "acme/train", "v1"), s.push(t, "acme/train", "v2")
+	if err := s.pull(t, "acme", "acme/train:v1", first); err != nil {
+		t.Fatal(err)
+	}
+	s.clock.pass(50 * time.Second)
+	if err := s.pull(t, "acme", "acme/train:v2", second); err != nil {
+		t.Fatal(err)
+	}
+	s.SetRights("acme")
+	s.clock.pass(10 * time.Second)
+	if err := s.pull(t, "acme", "acme/train:v2", second); err == nil {
+		t.Error("it is served with a right that is a minute old")
+	}
+}
+
 func TestATagIsWhatItWasForAMinute(t *testing.T) {
 	s := newSetting(t)
 	old := s.push(t, "acme/train", "v1")

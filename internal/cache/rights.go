@@ -82,12 +82,11 @@ func (r *rights) of(p place) *proofs {
 }
 
 // show notes that the registry has shown a manifest at a place, under a tag if that is
-// not "".
-func (r *rights) show(p place, tag string, manifest ocispec.Descriptor) {
+// not "", to who had the right at a moment.
+func (r *rights) show(p place, tag string, manifest ocispec.Descriptor, at time.Time) {
 	known := r.of(p)
 	known.mu.Lock()
 	defer known.mu.Unlock()
-	at := r.now()
 	known.manifests.Add(manifest.Digest, proof{manifest, at})
 	if tag == "" {
 		return

@@ -21,16 +21,24 @@ type Upstreams struct {
 	// other hosts only what a credential covers is read: the cache is no open proxy.
 	Listed map[string]bool
 
+	// Fresh is how old a grant may be that itself says what it is good for, while its
+	// token service can be asked; 0: as old as it says.
+	Fresh time.Duration
+
 	mu     sync.Mutex
 	routes map[broker.Reach]*oci.Transport
 }
 
 // Access gives the way of a reader to a repository.
 func (u *Upstreams) Access(ctx context.Context, reader cache.Reader, ref image.Reference, refused time.Time) (cache.Access, error) {
-	answer, err := u.Broker.Grant(ctx, broker.Request{
+	request := broker.Request{
 		Actor: reader.Actor, Project: reader.Project, ExecutionID: reader.ExecutionID, Image: ref, Refused: refused, Kept: true,
 		OnlyCovered: !u.Listed[ref.Host()],
-	})
+	}
+	if u.Fresh > 0 {
+		request.Since = time.Now().Add(-u.Fresh)
+	}
+	answer, err := u.Broker.Grant(ctx, request)
 	if err != nil {
 		return cache.Access{}, err
 	}
