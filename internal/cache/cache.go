@@ -254,6 +254,9 @@ func (c *Cache) body(ctx context.Context, q question, d ocispec.Descriptor) (bod
 		return err
 	})
 	if err != nil {
+		if isAnswer(err) { // it is not what was shown, or not any more
+			c.rights.refuse(q.place, d.Digest)
+		}
 		return nil, false, c.explain(q, err)
 	}
 	if err := c.learn(d, body); err != nil {
