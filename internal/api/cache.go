@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -82,9 +83,13 @@ func (d *door) cacheGrant(w http.ResponseWriter, r *http.Request, v *visit) erro
 	if err != nil {
 		return err
 	}
-	given, err := d.config.Broker.Grant(r.Context(), broker.Request{
+	asked := broker.Request{
 		Actor: actor, Project: project, ExecutionID: execution, Image: ref, Refused: request.Refused.Or(), OnlyCovered: request.OnlyCovered,
-	})
+	}
+	if request.FreshMilliseconds > 0 {
+		asked.Since = d.config.Now().Add(-time.Duration(request.FreshMilliseconds) * time.Millisecond)
+	}
+	given, err := d.config.Broker.Grant(r.Context(), asked)
 	if err != nil {
 		return d.refusedGrant(r, v, err)
 	}

@@ -113,7 +113,7 @@ func RunCache(ctx context.Context, config RemoteCacheConfig, server, token, vers
 		return err
 	}
 	defer measured.Close()
-	kept, door, err := config.Cache.door(content, &adapter.RemoteUpstreams{Control: api, Ways: worker.NewWays(reach), Listed: config.Cache.listed()}, readers, logger)
+	kept, door, err := config.Cache.door(content, &adapter.RemoteUpstreams{Control: api, Ways: worker.NewWays(reach), Listed: config.Cache.listed(), Fresh: config.Cache.Fresh}, readers, logger)
 	if err != nil {
 		return err
 	}

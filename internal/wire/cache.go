@@ -89,6 +89,10 @@ type CacheGrantRequest struct {
 	Image   string     `json:"image"`
 	Refused *Time      `json:"refused,omitempty"` // issued_at of a grant that the registry no longer takes
 
+	// FreshMilliseconds is how old a grant may be that itself says what it is good
+	// for, while its token service can be asked; 0: as old as it says.
+	FreshMilliseconds int64 `json:"fresh_milliseconds"`
+
 	// OnlyCovered refuses what no credential covers.
 	OnlyCovered bool `json:"only_covered"`
 }

@@ -150,13 +150,16 @@ type RemoteUpstreams struct {
 
 	// Listed are hosts that everybody may read without a credential.
 	Listed map[string]bool
+
+	// Fresh is how old a grant may be, as in Upstreams.
+	Fresh time.Duration
 }
 
 // Access asks the server for the way of a reader to a repository.
 func (u *RemoteUpstreams) Access(ctx context.Context, reader cache.Reader, ref image.Reference, refused time.Time) (cache.Access, error) {
 	request := wire.CacheGrantRequest{
 		Login: wire.CacheLogin{User: reader.Login.User, Token: wire.OpenSecret{Text: reader.Login.Token}, Remote: reader.Login.Remote},
-		Image: ref.String(), OnlyCovered: !u.Listed[ref.Host()],
+		Image: ref.String(), OnlyCovered: !u.Listed[ref.Host()], FreshMilliseconds: u.Fresh.Milliseconds(),
 	}
 	if !refused.IsZero() {
 		request.Refused = wire.NewTime(refused)
