@@ -35,14 +35,18 @@ MEASURES ?=
 # What make bench-pull is told: --quick, --size 100MB, --runs 3, --json…
 PULL ?=
 
+# What make bench-cache is told: --quick, --size 100MB, --steps warm, --only distribution…
+CACHE ?=
+
 # What make bench-lazy is told: --size 100MB, --runs 1, --link shaped, --json…
 LAZY ?=
 
-# Programs that make bench-pull measures beside Fairlead, of these versions, that
+# Programs that make bench-pull and bench-cache measure beside Fairlead, of these versions, that
 # make test-trees has images made by, and that make test-conformance pulls with.
 PEERS := .tools/peers
 CONTAINERD_VERSION := v2.4.2
 CRANE_VERSION := v0.22.1
+DISTRIBUTION_VERSION := v3.1.2
 CONFORMANCE_VERSION := v0.0.0-20260831232431-97274622c111
 peer = CGO_ENABLED=0 GOBIN='$(CURDIR)/$(PEERS)' go install $(1)
 
@@ -134,6 +138,16 @@ bench-pull-peers: ## Install what make bench-pull compares with
 	$(call peer,github.com/containerd/containerd/v2/cmd/ctr@$(CONTAINERD_VERSION))
 	$(call peer,github.com/google/go-containerregistry/cmd/crane@$(CRANE_VERSION))
 	$(call need,command -v skopeo && command -v umoci && command -v podman,skopeo umoci podman,make bench-pull measures pulls with them too)
+
+.PHONY: bench-cache
+bench-cache: build ## Measure the pull-through cache beside its peers and limits (as root; CACHE=--quick)
+	go build -o build/bench-cache ./bench/cache
+	PATH="$(CURDIR)/$(PEERS):$$PATH" build/bench-cache $(CACHE)
+
+.PHONY: bench-cache-peers
+bench-cache-peers: ## Install what make bench-cache compares with
+	$(call peer,github.com/distribution/distribution/v3/cmd/registry@$(DISTRIBUTION_VERSION))
+	$(call need,command -v nginx,nginx-light,make bench-cache measures it as a caching proxy)
 
 .PHONY: bench-lazy
 bench-lazy: $(DEMO_SHELL) ## Measure starting on an image before it is there (as root; LAZY='--size 100MB')

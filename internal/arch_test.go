@@ -219,6 +219,12 @@ var plan = []room{
 		nil,
 		"what is measured is the product's own pull, beside other programs",
 	},
+	{
+		"bench/cache",
+		sum(words, "client", "wire", "oci", "bench/far", "bench/trial"),
+		nil,
+		"what is measured is the real program, from outside, beside other programs",
+	},
 }
 
 func sum(floor []string, more ...string) []string { return slices.Concat(floor, more) }
@@ -243,7 +249,7 @@ var only = []struct {
 	{"gocloud.dev", []string{"depot", "depot/bucket"}},
 	{"net/http", []string{
 		"oci", "diagnosis", "grant", "pull", "depot/bucket", "depot/depottest", "inputs", "gitfetch", "api", "mirror", "client", "app", "demo",
-		"grant/granttest", "gitfetch/gittest", "bench", "bench/far", "bench/pull",
+		"grant/granttest", "gitfetch/gittest", "bench", "bench/far", "bench/pull", "bench/cache",
 	}},
 	{"github.com/go-git", []string{"gitfetch"}},
 }

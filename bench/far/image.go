@@ -418,10 +418,11 @@ func (m *Model) manifest(config []byte) ([]byte, error) {
 		layers = append(layers, descriptor{"application/vnd.docker.image.rootfs.diff.tar.gzip", l.Digest, l.Size, l.Annotations})
 	}
 	return json.Marshal(map[string]any{
-		"schemaVersion": 2, "mediaType": manifestType,
+		"schemaVersion": 2, "mediaType": ManifestType,
 		"config": descriptor{"application/vnd.docker.container.image.v1+json", t.digest(), t.n, nil},
 		"layers": layers,
 	})
 }
 
-const manifestType = "application/vnd.docker.distribution.manifest.v2+json"
+// ManifestType is what images are pushed as.
+const ManifestType = "application/vnd.docker.distribution.manifest.v2+json"

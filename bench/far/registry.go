@@ -86,6 +86,11 @@ func (s *Side) Image(tag string) string { return s.Host + "/" + Repository + ":"
 // stay as they are.
 func (s *Side) Use(link string) { s.wire.use(link) }
 
+// Sent is how many bytes the registry has sent so far, TLS and HTTP included. Of a
+// connection that is open over the unthrottled link, up to 256 KiB are not
+// counted yet.
+func (s *Side) Sent() int64 { return s.wire.sent.Load() }
+
 // Cut takes the registry away for good: open connections end, and new ones are
 // closed at once.
 func (s *Side) Cut() { s.wire.cut() }
@@ -220,7 +225,7 @@ func (c *Client) name(ctx context.Context, m *Model, tag string, authorization o
 		return err
 	}
 	url := c.Route.URL("/v2/" + Repository + "/manifests/" + tag).String()
-	_, err = c.send(ctx, http.MethodPut, url, manifest, manifestType, authorization, http.StatusCreated)
+	_, err = c.send(ctx, http.MethodPut, url, manifest, ManifestType, authorization, http.StatusCreated)
 	return err
 }
 

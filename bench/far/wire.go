@@ -38,6 +38,7 @@ type wire struct {
 	target   string
 	shaped   atomic.Bool
 	up, down link
+	sent     atomic.Int64 // bytes that came from the registry
 
 	mu    sync.Mutex
 	conns map[net.Conn]bool
@@ -118,17 +119,31 @@ func (w *wire) pass(near net.Conn) {
 	for _, way := range []struct {
 		to, from net.Conn
 		link     *link
-	}{{far, near, &w.up}, {near, far, &w.down}} {
+		count    *atomic.Int64
+	}{{far, near, &w.up, new(atomic.Int64)}, {near, far, &w.down, &w.sent}} {
 		group.Go(func() {
 			if isShaped {
-				_ = way.link.carry(way.to, way.from) // whoever is at the ends notices
+				_ = way.link.carry(way.to, way.from, way.count) // whoever is at the ends notices
 			} else {
-				_, _ = io.Copy(way.to, way.from)
+				splice(way.to, way.from, way.count)
 			}
 			_ = way.to.(*net.TCPConn).CloseWrite()
 		})
 	}
 	group.Wait()
+}
+
+// splice moves a connection's bytes until it ends, by the kernel, and counts them
+// a piece at a time.
+func splice(to, from net.Conn, count *atomic.Int64) {
+	const piece = 256 << 10
+	for {
+		n, err := io.CopyN(to, from, piece)
+		count.Add(n)
+		if err != nil {
+			return
+		}
+	}
 }
 
 // link is one direction of the shaped link. The zero value is ready.
@@ -150,8 +165,8 @@ const (
 	onTheWay    = int(LinkRate*int64(roundTrip)/int64(time.Second)) / parcelBytes
 )
 
-// carry moves a connection's bytes until it ends.
-func (l *link) carry(to io.Writer, from io.Reader) error {
+// carry moves a connection's bytes until it ends, and counts them.
+func (l *link) carry(to io.Writer, from io.Reader, count *atomic.Int64) error {
 	parcels := make(chan parcel, onTheWay)
 	failed := make(chan struct{})
 	var writeErr error
@@ -174,6 +189,7 @@ func (l *link) carry(to io.Writer, from io.Reader) error {
 			continue
 		}
 		p.bytes = p.bytes[:n]
+		count.Add(int64(n))
 		sent := l.send(n)
 		wait(sent)
 		p.arrives = sent.Add(roundTrip / 2)

@@ -100,11 +100,11 @@ func (m *Meter) used() (u usage, err error) {
 	return u, err
 }
 
-// logFile gets what a job's programs say.
-const logFile = "log"
+// Log is the file, in a job's directory, that gets what its programs say.
+const Log = "log"
 
 func logTo(dir string) (*os.File, error) {
-	return os.OpenFile(filepath.Join(dir, logFile), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	return os.OpenFile(filepath.Join(dir, Log), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 }
 
 // Run runs a pipeline of programs until all have ended.
@@ -154,6 +154,16 @@ func (m *Meter) Run(dir string, commands ...*exec.Cmd) error {
 
 // StartDaemon starts a daemon and waits until it listens on a socket.
 func (m *Meter) StartDaemon(ctx context.Context, dir, socket string, c *exec.Cmd) error {
+	return m.start(ctx, dir, "unix", socket, c)
+}
+
+// StartServer starts a daemon and waits until it listens on a TCP address. What
+// it says is in the file Log of the directory.
+func (m *Meter) StartServer(ctx context.Context, dir, address string, c *exec.Cmd) error {
+	return m.start(ctx, dir, "tcp", address, c)
+}
+
+func (m *Meter) start(ctx context.Context, dir, network, address string, c *exec.Cmd) error {
 	log, err := logTo(dir)
 	if err != nil {
 		return err
@@ -165,7 +175,7 @@ func (m *Meter) StartDaemon(ctx context.Context, dir, socket string, c *exec.Cmd
 		return err
 	}
 	m.daemon = c
-	return listens(ctx, socket)
+	return listens(ctx, network, address)
 }
 
 // Close ends the daemon.
@@ -199,12 +209,12 @@ func (m *Meter) daemons() []string {
 	return all
 }
 
-// listens waits until somebody listens on a socket.
-func listens(ctx context.Context, socket string) error {
+// listens waits until somebody listens at an address.
+func listens(ctx context.Context, network, address string) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	for {
-		c, err := new(net.Dialer).DialContext(ctx, "unix", socket)
+		c, err := new(net.Dialer).DialContext(ctx, network, address)
 		if err == nil {
 			return c.Close()
 		}

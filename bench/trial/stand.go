@@ -95,7 +95,7 @@ func (s *Stand) Run(ctx context.Context, job, result any) (far float64, err erro
 		if cause := context.Cause(ctx); cause != nil {
 			err = fmt.Errorf("%w (%w)", cause, err)
 		}
-		return 0, fmt.Errorf("%w: %s%s", err, tail(problems.Bytes()), tailOf(filepath.Join(s.Place(), logFile)))
+		return 0, fmt.Errorf("%w: %s%s", err, tail(problems.Bytes()), tailOf(filepath.Join(s.Place(), Log)))
 	}
 	far = processor(unix.RUSAGE_SELF) - before
 	return far, json.Unmarshal(output.Bytes(), result)
