@@ -121,7 +121,7 @@ func newHouse(t testing.TB) *house {
 			Store: kept, Packages: packages, Depot: files, Projects: accounts, Settings: projects,
 			Repositories: adapter.Repositories{Fetcher: git, Projects: projects}, Now: now, Changed: bell,
 		}),
-		Dispatch: dispatching, Readers: adapter.Readers{Accounts: accounts, Dispatch: dispatching},
+		Dispatch: dispatching, Readers: &adapter.Readers{Accounts: accounts, Dispatch: dispatching},
 		Broker: grants, Audit: kept, Keys: h.keys, Packages: packages,
 		Route: func(host string) *wire.RegistryRoute {
 			return &wire.RegistryRoute{Address: h.registry.Address()}

@@ -152,7 +152,7 @@ func (s *Server) wire(ctx context.Context, version string) error {
 	s.broker = broker.New(broker.Config{
 		Selector: selector, Opener: s.registries, Issuer: adapter.Issuer{Catalogue: catalogue}, Recorder: s.store, Now: now,
 	})
-	readers := adapter.Readers{Accounts: s.accounts, Dispatch: s.dispatch}
+	readers := &adapter.Readers{Accounts: s.accounts, Dispatch: s.dispatch}
 	s.handler, err = api.New(api.Config{
 		Accounts: s.accounts, Projects: projects, Registries: s.registries, Selector: selector, Executions: executions,
 		Dispatch: s.dispatch, Broker: s.broker, Audit: s.store, Packages: packages,

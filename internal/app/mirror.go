@@ -10,7 +10,7 @@ import (
 
 // openMirror puts the pull-through cache's door in front of the API, if there is to be
 // one.
-func (s *Server) openMirror(ctx context.Context, readers adapter.Readers) error {
+func (s *Server) openMirror(ctx context.Context, readers *adapter.Readers) error {
 	config := s.config.Cache
 	if config.URL == "" {
 		return nil

@@ -26,6 +26,8 @@ type Readers struct {
 	Accounts *account.Service
 	Dispatch *dispatch.Service
 	Networks []Network
+
+	projects projects
 }
 
 // Network is one whose clients read as a project.
@@ -61,7 +63,7 @@ func (p pulling) Name() string {
 }
 
 // Authenticate finds who shows a token, and the project that counts.
-func (r Readers) Authenticate(ctx context.Context, shown mirror.Shown) (mirror.Client, error) {
+func (r *Readers) Authenticate(ctx context.Context, shown mirror.Shown) (mirror.Client, error) {
 	if shown.IsAnonymous() {
 		if network, found := smallest(r.Networks, shown.Remote); found {
 			return r.ofNetwork(ctx, network, shown.Remote)
@@ -92,7 +94,7 @@ func tokenOf(shown mirror.Shown) (secret.Text, error) {
 
 // Reader finds who shows a token, the project that counts, and the execution if it is
 // a worker: an api.Readers.
-func (r Readers) Reader(ctx context.Context, user string, token secret.Text, remote string) (account.Actor, account.Project, string, error) {
+func (r *Readers) Reader(ctx context.Context, user string, token secret.Text, remote string) (account.Actor, account.Project, string, error) {
 	actor, err := r.Accounts.Authenticate(ctx, token, remote)
 	switch {
 	case err != nil:
@@ -103,7 +105,7 @@ func (r Readers) Reader(ctx context.Context, user string, token secret.Text, rem
 	case user == "":
 		return actor, account.Project{}, "", nil
 	default:
-		project, err := r.Accounts.Project(ctx, actor, user)
+		project, err := r.projects.find(ctx, r.Accounts, actor, user)
 		return actor, project, "", err
 	}
 }
@@ -119,7 +121,7 @@ func smallest(networks []Network, remote netip.Addr) (found Network, is bool) {
 }
 
 // ofNetwork is the client that a network is.
-func (r Readers) ofNetwork(ctx context.Context, network Network, remote netip.Addr) (mirror.Client, error) {
+func (r *Readers) ofNetwork(ctx context.Context, network Network, remote netip.Addr) (mirror.Client, error) {
 	project, err := r.Accounts.AnyProject(ctx, network.Project)
 	if fault.Is(err, fault.NotFound) {
 		return nil, fault.New(fault.Denied, "network_project", "the network %s is to read as the project %s, and there is none of that name", network.Prefix, network.Project).
