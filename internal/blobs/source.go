@@ -33,6 +33,13 @@ func (u Source) Open(ctx context.Context, d digest.Digest) (*Content, error) {
 	return u.store.Open(ctx, d)
 }
 
+// Has reports whether the upstream has brought a blob that is kept, as far as this
+// process knows: without a look at the place. It is no use of it.
+func (u Source) Has(d digest.Digest) bool {
+	r, known := u.store.table.look(d)
+	return known && r.here && !r.isCondemned() && u.store.table.usedBy(d, u.mark())
+}
+
 // Put is Store.Put of what the upstream has brought.
 func (u Source) Put(ctx context.Context, want ocispec.Descriptor, content []byte) error {
 	if err := verify(want, content); err != nil {

@@ -56,6 +56,7 @@ type Cache struct {
 	rights   *rights
 	accesses *lru.Cache[accessKey, entry]
 	limits   *lru.Cache[limitKey, Quota]
+	bodies   *lru.Cache[digest.Digest, []byte]
 	proving  singleflight.Group
 	counters counters
 	since    time.Time
@@ -78,6 +79,7 @@ func New(config Config) *Cache {
 	c := &Cache{config: config, rights: newRights(config.Now, config.Fresh), since: config.Now()}
 	c.accesses, _ = lru.New[accessKey, entry](mostPlaces) // its only error is a size below one
 	c.limits, _ = lru.New[limitKey, Quota](mostPlaces)
+	c.bodies, _ = lru.New[digest.Digest, []byte](mostBodies)
 	return c
 }
 
@@ -241,7 +243,7 @@ const askTimeout = 30 * time.Second
 // body gives a manifest's bytes: those that are kept, or else the registry's.
 func (c *Cache) body(ctx context.Context, q question, d ocispec.Descriptor) (body []byte, wasKept bool, err error) {
 	kept := c.config.Content.From(q.access.Route.Source())
-	body, err = read(ctx, kept, d.Digest)
+	body, err = c.read(ctx, kept, d.Digest)
 	if err == nil {
 		c.config.Content.Touch(d.Digest, q.reader.organization())
 		return body, true, c.learn(d, body)
@@ -265,14 +267,30 @@ func (c *Cache) body(ctx context.Context, q question, d ocispec.Descriptor) (bod
 	return body, false, kept.Put(ctx, d, body)
 }
 
-// read reads a manifest that is here.
-func read(ctx context.Context, kept blobs.Source, d digest.Digest) ([]byte, error) {
+// Bounds of the manifests' bytes that stay in memory: 16 MiB, of which a server that
+// is asked for few takes little.
+const (
+	mostBodies = 256
+	mostBody   = 64 << 10 // a larger one is read each time
+)
+
+// read reads a manifest that is here. Those that were read last are in memory, and are
+// given only as long as the registry's copy is kept, so that memory gives nobody
+// more than the place does.
+func (c *Cache) read(ctx context.Context, kept blobs.Source, d digest.Digest) ([]byte, error) {
+	if body, ok := c.bodies.Get(d); ok && kept.Has(d) {
+		return body, nil
+	}
 	content, err := kept.Open(ctx, d)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = content.Close() }() // it was read
-	return io.ReadAll(io.LimitReader(content, oci.MaxManifest))
+	body, err := io.ReadAll(io.LimitReader(content, oci.MaxManifest))
+	if err == nil && len(body) <= mostBody {
+		c.bodies.Add(d, body)
+	}
+	return body, err
 }
 
 // learn notes what a manifest leads to.
