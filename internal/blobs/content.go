@@ -71,6 +71,29 @@ func (c *Content) File() *os.File {
 	return nil
 }
 
+// Arrived is Read for who has the kernel send the bytes of a blob that is on its way. It
+// waits until there are some, gives a file that stands before them, and how many they
+// are, at most as many as are wanted; the next Read, or Arrived, goes on behind them,
+// and before it all of them must have been taken out of the file. There is no file
+// where there are none to be had so, and Read is the way. The end is no error, and no
+// file. Close closes the file.
+func (c *Content) Arrived(most int64) (file *os.File, n int64, err error) {
+	from, is := c.from.(*client)
+	if !is || c.offset >= c.size || most <= 0 {
+		return nil, 0, nil
+	}
+	spool, here, err := from.await(c.offset)
+	if err != nil {
+		return nil, 0, err
+	}
+	n = min(here, most)
+	if file = from.own.from(spool, c.offset, n); file == nil {
+		return nil, 0, nil
+	}
+	c.offset += n
+	return file, n, nil
+}
+
 // Read waits for bytes that are on their way.
 func (c *Content) Read(p []byte) (int, error) {
 	if c.offset >= c.size {

@@ -212,7 +212,7 @@ func (d *download) append(p []byte) error {
 		return spoolFull(d.store.place.spool.dir, err)
 	}
 	_, _ = d.hash.Write(p) // a hash takes everything
-	d.change(func() { d.arrived += int64(len(p)) })
+	d.came(len(p))
 	return nil
 }
 

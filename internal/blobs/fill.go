@@ -7,6 +7,7 @@ import (
 	"os"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -54,6 +55,9 @@ type filling struct {
 	err      error    // why it ended otherwise
 	ended    bool     // nobody writes to the spool any more
 	changed  chan struct{}
+	told     int64     // bytes of which those who wait were told
+	toldAt   time.Time // and when
+	later    *time.Timer
 }
 
 // client is one who reads a filling.
@@ -62,6 +66,7 @@ type client struct {
 	fetch   Fetch
 	ctx     context.Context
 	left    chan struct{} // closed when it leaves
+	own     window
 
 	err error // its own Fetch was refused; filling.mu guards it
 }
@@ -239,52 +244,98 @@ func (f *filling) change(do func()) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	do()
+	f.tell()
+}
+
+// tell wakes those who wait; the caller has the lock.
+func (f *filling) tell() {
+	f.told, f.toldAt = f.arrived, time.Now()
 	if f.changed != nil {
 		close(f.changed)
 		f.changed = nil
 	}
 }
 
+// Who waits for a download is woken at once after a pause, and then for so many bytes
+// or after so long: a connection brings some kilobytes at a time, and for each of them
+// a hundred clients would be woken to send as little.
+const (
+	tellBytes = 256 << 10
+	tellAfter = 2 * time.Millisecond
+)
+
+// came notes that more bytes are in the spool.
+func (f *filling) came(n int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.arrived += int64(n)
+	switch {
+	case f.changed == nil:
+	case f.arrived-f.told >= tellBytes, f.arrived == f.size, time.Since(f.toldAt) >= tellAfter:
+		f.tell()
+	case f.later == nil:
+		f.later = time.AfterFunc(tellAfter, func() {
+			f.mu.Lock()
+			defer f.mu.Unlock()
+			f.later = nil
+			f.tell()
+		})
+	}
+}
+
 // readAt gives what is here from an offset on. The last byte is given when all are
 // known to be right.
 func (c *client) readAt(p []byte, offset int64) (int, error) {
+	file, here, err := c.await(offset)
+	if err != nil {
+		return 0, err
+	}
+	n, err := file.ReadAt(p[:min(int64(len(p)), here)], offset)
+	if n > 0 {
+		return n, nil
+	}
+	return 0, broken(c.filling.digest, err)
+}
+
+// await waits until there are bytes from an offset on that may be given: they are in
+// the file, here of them.
+func (c *client) await(offset int64) (file *spooled, here int64, err error) {
 	f := c.filling
 	for {
 		f.mu.Lock()
-		most, err, changed := f.arrived, c.failure(), f.wait()
+		most, err, file := f.arrived, c.failure(), f.spool
 		if !f.verified {
 			most = min(most, f.size-1)
 		}
-		file := f.spool
+		var changed <-chan struct{}
+		if offset >= most {
+			changed = f.wait()
+		}
 		f.mu.Unlock()
 		if err != nil {
-			return 0, err
+			return nil, 0, err
 		}
 		if offset < most {
 			select {
 			case <-c.left:
-				return 0, os.ErrClosed
+				return nil, 0, os.ErrClosed
 			default:
+				return file, most - offset, nil
 			}
-			n, err := file.ReadAt(p[:min(int64(len(p)), most-offset)], offset)
-			if n > 0 {
-				return n, nil
-			}
-			return 0, broken(f.digest, err)
 		}
 		select {
 		case <-changed:
 		case <-c.left:
-			return 0, os.ErrClosed
+			return nil, 0, os.ErrClosed
 		case <-c.ctx.Done():
-			return 0, context.Cause(c.ctx)
+			return nil, 0, context.Cause(c.ctx)
 		}
 	}
 }
 
 func (c *client) close() error {
 	c.leave()
-	return nil
+	return c.own.close()
 }
 
 // leave ends the client. The last one ends the download, too, if little of it is here.

@@ -44,6 +44,15 @@ func (c *Content) File() *os.File {
 	return c.opened.File()
 }
 
+// Arrived is blobs.Content's, of a blob that is on its way.
+func (c *Content) Arrived(most int64) (*os.File, int64, error) {
+	content, err := c.open()
+	if err != nil {
+		return nil, 0, err
+	}
+	return content.Arrived(most)
+}
+
 // Read waits for bytes that are on their way.
 func (c *Content) Read(p []byte) (int, error) {
 	content, err := c.open()

@@ -77,7 +77,9 @@ type Backend interface {
 	// until the end of the request and then closed. Reading fails, rather than
 	// ends, before bytes that were not verified can complete a blob. What a
 	// method File() *os.File of the content gives is sent by the kernel, which is the
-	// fastest way.
+	// fastest way; so is what Arrived(most int64) (*os.File, int64, error) gives of one
+	// that is on its way: a file that stands before so many bytes, which are passed over
+	// by the next Read, and no file where Read is to be used.
 	Blob(ctx context.Context, client Client, ref image.Reference) (io.ReadSeekCloser, error)
 
 	// Tags lists the tags of a repository, in lexical order; the reference's own

@@ -93,24 +93,59 @@ func (a *recorder) ReadFrom(source io.Reader) (int64, error) {
 		return io.Copy(io.Discard, source)
 	}
 	defer func() { _ = a.control.SetWriteDeadline(time.Time{}) }() // the connection's next answer has its own
-	if limited, ok := source.(*io.LimitedReader); ok {
-		file, isFile := limited.R.(*os.File)
-		kernel, canSend := a.ResponseWriter.(io.ReaderFrom)
-		if isFile && canSend {
-			a.begin()
-			return a.sendFile(kernel, file, limited.N)
+	before := a.written
+	kernel, canSend := a.ResponseWriter.(io.ReaderFrom)
+	if limited, ok := source.(*io.LimitedReader); ok && canSend {
+		switch content := limited.R.(type) {
+		case *os.File:
+			return a.sendFile(kernel, content, limited.N)
+		case arriving:
+			all, err := a.sendArriving(kernel, content, limited.N)
+			if limited.N -= a.written - before; all || err != nil {
+				return a.written - before, err
+			}
 		}
 	}
 	buffer := buffers.Get().(*[bufferSize]byte)
 	defer buffers.Put(buffer)
-	before := a.written
 	_, err := io.CopyBuffer(paced{a}, onlyReader{source}, buffer[:])
 	a.note(0, err)
 	return a.written - before, err
 }
 
+// arriving is content that tells in which file its next bytes are, once they are
+// there.
+type arriving interface {
+	Arrived(most int64) (file *os.File, n int64, err error)
+}
+
+// sendArriving sends content as it arrives, as long as it is in a file; all reports
+// whether that were as many bytes as were wanted.
+func (a *recorder) sendArriving(to io.ReaderFrom, content arriving, most int64) (all bool, err error) {
+	for most > 0 {
+		file, n, err := content.Arrived(most)
+		if err != nil {
+			a.note(0, err)
+			return false, err
+		}
+		if file == nil {
+			return false, nil
+		}
+		sent, err := a.sendFile(to, file, n)
+		if most -= sent; err == nil && sent < n {
+			err = io.ErrUnexpectedEOF
+			a.note(0, err)
+		}
+		if err != nil {
+			return false, err
+		}
+	}
+	return true, nil
+}
+
 // sendFile sends the next bytes of a file, a slice at a time.
 func (a *recorder) sendFile(to io.ReaderFrom, file *os.File, most int64) (sent int64, err error) {
+	a.begin()
 	for sent < most {
 		a.extend()
 		slice := min(most-sent, sliceMost)
