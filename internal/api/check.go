@@ -145,6 +145,9 @@ func (d *door) checkImage(ctx context.Context, v *visit, in *struct{ Body wire.I
 		shown.Credential, shown.Type, shown.Pattern = c.Name, c.Kind, checked.Answer.Pattern.String()
 		with = fmt.Sprintf("with the registry credential %s (%s, pattern %s)", c.Name, c.Kind, shown.Pattern)
 	}
+	if checked.Answer.Grant.Through {
+		with += " through this server's cache, on which its secret stays,"
+	}
 	switch {
 	case checked.Failure != nil:
 		shown.Failure = &wire.Failure{Code: checked.Failure.Code, Message: checked.Failure.Sentence()}

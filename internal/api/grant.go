@@ -72,6 +72,9 @@ func (d *door) grantOf(given broker.Answer) wire.Grant {
 		shown.Credential, shown.Kind, shown.Pattern = given.Credential.Name, given.Credential.Kind, given.Pattern.String()
 	}
 	shown.HeldVersion = given.Grant.HeldVersion
+	if given.Grant.Through {
+		shown.Through = new(wire.GrantThrough) // this server
+	}
 	if role := given.Grant.Role; role != nil {
 		shown.Role = (*wire.GrantRole)(role)
 	}

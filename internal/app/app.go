@@ -151,6 +151,7 @@ func (s *Server) wire(ctx context.Context, version string) error {
 	s.dispatch = dispatch.New(dispatch.Config{Store: s.store, Projects: s.store, Now: now, Logger: s.logger, Changed: changed})
 	s.broker = broker.New(broker.Config{
 		Selector: selector, Opener: s.registries, Issuer: adapter.Issuer{Catalogue: catalogue}, Recorder: s.store, Now: now,
+		Cached: s.config.Cache.URL != "",
 	})
 	readers := &adapter.Readers{Accounts: s.accounts, Dispatch: s.dispatch}
 	s.handler, err = api.New(api.Config{
@@ -173,7 +174,7 @@ func (s *Server) wire(ctx context.Context, version string) error {
 
 // kinds are the kinds of registry credential, as this server trades them.
 func (s *Server) kinds(now func() time.Time) (*grant.Catalogue, error) {
-	config := grant.Config{Transport: s.reach, Now: now, Logger: s.logger}
+	config := grant.Config{Transport: s.reach, Now: now, Logger: s.logger, Cached: s.config.Cache.URL != ""}
 	own, err := newIdentity(s.config.IdentityTokens)
 	if err != nil {
 		return nil, err
@@ -290,7 +291,7 @@ func (s *Server) work(ctx context.Context) error {
 		return err
 	}
 	defer own.Close()
-	inside := s.machine.worker(own, s.config.DataDir, s.config.Worker, *s.transport, s.reach, s.logger)
+	inside := s.machine.worker(own, text, s.config.DataDir, s.config.Worker, *s.transport, s.reach, s.logger)
 	err = inside.Run(ctx)
 	return errors.Join(err, s.accounts.EndOwnWorkerToken(context.WithoutCancel(ctx), token))
 }

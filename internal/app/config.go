@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"net"
+	"net/url"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -19,6 +20,8 @@ import (
 	"fairlead.dev/fairlead/internal/fault"
 	"fairlead.dev/fairlead/internal/oci"
 	"fairlead.dev/fairlead/internal/pull"
+	"fairlead.dev/fairlead/internal/secret"
+	"fairlead.dev/fairlead/internal/worker"
 )
 
 // Config is how a server is run. Each field has a flag of its own; Settle gives
@@ -72,6 +75,11 @@ type WorkerConfig struct {
 	ImagesLimit Bytes // 0 is no limit but the disk's
 	ImagesFloor Bytes // 0 is pull's default
 	Pull        pull.Limits
+
+	// ThroughCache has every image pulled through a pull-through cache: "true" for the
+	// server's, or a cache's URL; "" and "false": those alone that can be pulled in no
+	// other way.
+	ThroughCache string
 }
 
 // CacheConfig is the pull-through cache that a server has, or is.
@@ -151,6 +159,8 @@ func (c *WorkerConfig) flags(set *pflag.FlagSet) {
 	set.Var((*bandwidth)(&c.Pull.Bandwidth), "pull-bandwidth", "bytes of images that may arrive in a second, such as 100MB/s or 500Mbit/s (default no limit)")
 	set.IntVar(&c.Pull.Downloads, "pull-downloads", 0, "layers that may arrive at the same time (default 4 for each image)")
 	set.IntVar(&c.Pull.Connections, "pull-connections", 0, "connections that may bring layers at the same time (default one for each layer, and 4 more for large ones)")
+	set.StringVar(&c.ThroughCache, "through-cache", "", "pull every image through a pull-through cache: the server's, or the one at --through-cache=URL (default only what can be pulled in no other way)")
+	set.Lookup("through-cache").NoOptDefVal = serversCache
 	set.Float64Var(&c.Pull.CPU, "pull-cpu", 0, "processors that unpacking images may use: 0.5 is half a core (default all)")
 }
 
@@ -288,6 +298,10 @@ func (c Config) settled() (Config, error) {
 	}
 	_, networksErr := c.Cache.networks()
 	errs = append(errs, c.Worker.check(), networksErr)
+	if c.Worker.Enabled && c.Worker.ThroughCache == serversCache && c.Cache.URL == "" {
+		errs = append(errs, fault.InvalidField("through-cache", "cache_missing", "this server has no pull-through cache").
+			WithHint("Start it with --cache too, or name another cache: --through-cache=URL."))
+	}
 	if !slices.Contains([]string{"auto", "text", "json"}, c.LogFormat) {
 		errs = append(errs, fault.InvalidField("log-format", "choice", "%q is none of text, json and auto", c.LogFormat))
 	}
@@ -295,7 +309,43 @@ func (c Config) settled() (Config, error) {
 }
 
 // check reports every setting of pulls that makes no sense.
-func (c WorkerConfig) check() error { return c.Pull.Check("pull-") }
+func (c WorkerConfig) check() error { return fault.Join(c.Pull.Check("pull-"), c.checkCache()) }
+
+// What --through-cache may be besides an address.
+const (
+	serversCache = "true"
+	noCache      = "false"
+)
+
+func (c WorkerConfig) checkCache() error {
+	switch c.ThroughCache {
+	case "", serversCache, noCache:
+		return nil
+	}
+	address, err := url.Parse(c.ThroughCache)
+	if err != nil { // whose text would show a password in it
+		return fault.InvalidField("through-cache", "cache_address", "cannot be read as an address").
+			WithHint("Write it as http://HOST:PORT or https://HOST.")
+	}
+	if err := oci.CheckCache(address); err != nil {
+		f := fault.From(err)
+		return fault.InvalidField("through-cache", f.Code, "%s", f.Message).WithHint("%s", f.Hint)
+	}
+	return nil
+}
+
+// cache is how a worker with that token uses caches.
+func (c WorkerConfig) cache(token secret.Text) worker.Cache {
+	use := worker.Cache{Token: token}
+	switch c.ThroughCache {
+	case "", noCache:
+	case serversCache:
+		use.Always = true
+	default:
+		use.Always, use.URL = true, c.ThroughCache
+	}
+	return use
+}
 
 // OCI is how registries are reached, with the files read.
 func (r RegistryConfig) OCI() (oci.Config, error) {

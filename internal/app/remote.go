@@ -108,15 +108,16 @@ func RunWorker(ctx context.Context, config RemoteConfig, server, token, version 
 		return err
 	}
 	defer transport.CloseIdleConnections()
-	return here.worker(api, dir, config.Worker, reach, transport, logger).Run(ctx)
+	return here.worker(api, secret.New(token), dir, config.Worker, reach, transport, logger).Run(ctx)
 }
 
-// worker wires a worker that speaks to api; transport reaches what reach says,
-// for what the machine's own role is asked.
-func (m machine) worker(api *client.Client, dir string, config WorkerConfig, reach oci.Config, transport *oci.Transport, logger *slog.Logger) *worker.Worker {
+// worker wires a worker that speaks to api with a token; transport reaches what reach
+// says, for what the machine's own role is asked.
+func (m machine) worker(api *client.Client, token secret.Text, dir string, config WorkerConfig, reach oci.Config, transport *oci.Transport, logger *slog.Logger) *worker.Worker {
 	return worker.New(worker.Config{
 		Client: api, Images: m.images, Inputs: m.inputs, Engine: m.engine, Dir: filepath.Join(dir, "work"),
 		Slots: config.Slots, Registries: reach, Devices: config.Devices, Mounts: config.Mounts,
+		Cache: config.cache(token),
 		Roles: adapter.Roles{Issuer: grant.NewRoleIssuer(grant.RoleConfig{Transport: transport})},
 		Grace: config.Grace, Drain: config.Drain, Logger: logger,
 	})

@@ -41,13 +41,17 @@ type Recorder interface {
 	Record(ctx context.Context, events ...audit.Event) error
 }
 
-// Config is what a Broker is made of. All of it is required.
+// Config is what a Broker is made of. All of it but Cached is required.
 type Config struct {
 	Selector Selector
 	Opener   Opener
 	Issuer   Issuer
 	Recorder Recorder
 	Now      func() time.Time
+
+	// Cached says that the server has a pull-through cache, which reads with the secret
+	// itself what a worker must not have it for.
+	Cached bool
 }
 
 // Broker gives out pull grants. Make it with New; safe for concurrent use.
@@ -69,6 +73,31 @@ func (b *Broker) Close() { b.cache.wait() }
 // an audit row before it is answered. The error is a fault whose sentence says
 // whether there is a credential, which, and what it lacks.
 func (b *Broker) Grant(ctx context.Context, request Request) (Answer, error) {
+	answer, err := b.open(ctx, request)
+	if answer.Grant.Through {
+		answer.Grant = answer.Grant.withoutSecret()
+	}
+	return answer, err
+}
+
+// basicOnly is the issuer's code for a registry that takes only the secret itself.
+const basicOnly = "basic_only"
+
+// withoutSecret is a grant that says nothing but where to pull from.
+func (g Grant) withoutSecret() Grant {
+	return Grant{
+		Host: g.Host, Repository: g.Repository, Scheme: anonymous,
+		IssuedAt: g.IssuedAt, ExpiresAt: g.ExpiresAt, RefreshAt: g.RefreshAt,
+		Reach: g.Reach, HeldVersion: g.HeldVersion, Through: g.Through,
+	}
+}
+
+// anonymous is the scheme of a grant that shows nothing.
+const anonymous = "anonymous"
+
+// open is Grant, with the secret of a grant to pull through the cache, which was seen
+// to be good.
+func (b *Broker) open(ctx context.Context, request Request) (Answer, error) {
 	selection, err := b.config.Selector.Select(ctx, request.Project, request.Image)
 	if err != nil {
 		return Answer{}, err
@@ -80,6 +109,12 @@ func (b *Broker) Grant(ctx context.Context, request Request) (Answer, error) {
 		if held, heldErr := b.grant(ctx, older, selection); heldErr == nil {
 			answer, err = held, nil
 		}
+	}
+	if err != nil && b.config.Cached && !request.Kept && fault.From(err).Code == basicOnly {
+		kept := request
+		kept.Kept = true
+		answer, err = b.grant(ctx, kept, selection)
+		answer.Grant.Through = err == nil
 	}
 	if ctx.Err() != nil {
 		return Answer{}, ctx.Err() // nobody is there to get it
@@ -175,6 +210,9 @@ func (b *Broker) event(request Request, answer Answer, err error) audit.Event {
 	}
 	if answer.Grant.HeldVersion != 0 {
 		event.Details["held_version"] = strconv.Itoa(answer.Grant.HeldVersion)
+	}
+	if answer.Grant.Through {
+		event.Details["through"] = "cache"
 	}
 	event.Details["narrow"] = strconv.FormatBool(answer.Grant.Narrow)
 	event.Details["expires"] = answer.Grant.ExpiresAt.UTC().Format(time.RFC3339)

@@ -27,7 +27,7 @@ type Checked struct {
 // get it. What the registry refuses is no error but in the answer.
 func (b *Broker) Check(ctx context.Context, request Request) (Checked, error) {
 	begin := b.config.Now()
-	answer, err := b.Grant(ctx, request)
+	answer, err := b.open(ctx, request)
 	checked := Checked{Answer: answer, Grant: b.config.Now().Sub(begin)}
 	if ctx.Err() != nil {
 		return Checked{}, ctx.Err()
@@ -41,6 +41,9 @@ func (b *Broker) Check(ctx context.Context, request Request) (Checked, error) {
 	}
 	begin = b.config.Now()
 	checked.Digest, err = b.config.Issuer.Resolve(ctx, request.Image, answer.Grant)
+	if answer.Grant.Through {
+		checked.Answer.Grant = answer.Grant.withoutSecret()
+	}
 	checked.Manifest = b.config.Now().Sub(begin)
 	if ctx.Err() != nil {
 		return Checked{}, ctx.Err()

@@ -32,8 +32,12 @@ type Grant struct {
 	// its own; there is no secret then.
 	Role *Role
 
-	// Reach is how the worker has to reach the registry.
+	// Reach is how the worker has to reach the registry, or the cache in its place.
 	Reach Reach
+
+	// Through says that the worker has to pull through this server's pull-through cache,
+	// since the registry takes only the secret itself; there is none here then.
+	Through bool
 
 	// HeldVersion is the credential's version that gave it, where that is the
 	// one before the present; 0 otherwise.
@@ -51,7 +55,8 @@ type Reach struct{ Proxy, CA, Addresses string }
 // remembers nothing. Every error is a fault. It is called concurrently.
 type Issuer interface {
 	// Issue trades a credential. Kept says that the grant does not leave the server,
-	// and so may be the secret itself.
+	// and so may be the secret itself; a fault of code basic_only tells that it has to
+	// be, and is not kept.
 	Issue(ctx context.Context, kind string, ref image.Reference, material registry.Material, kept bool) (Grant, error)
 
 	// Anonymous gets a grant without a credential; a fault of code

@@ -31,7 +31,7 @@ func watch(ts *testscript.TestScript, _ bool, args []string) {
 	c.command = exec.Command(program, args...)
 	c.command.Dir = ts.MkAbs(".")
 	c.command.Env = append(c.command.Env, "GOTRACEBACK=crash")
-	for _, name := range []string{"HOME", "PATH", "FAIRLEAD_SERVER", "FAIRLEAD_REGISTRY_ADDRESS", "FAIRLEAD_REGISTRY_CA", "TMPDIR"} {
+	for _, name := range []string{"HOME", "PATH", "FAIRLEAD_SERVER", "FAIRLEAD_REGISTRY_ADDRESS", "FAIRLEAD_REGISTRY_CA", "FAIRLEAD_REGISTRY_PLAIN_HTTP", "TMPDIR"} {
 		c.command.Env = append(c.command.Env, name+"="+ts.Getenv(name))
 	}
 	c.log, err = os.Create(ts.MkAbs("crash.log"))

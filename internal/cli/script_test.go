@@ -52,17 +52,17 @@ const registryPassword = "correct-horse-battery-staple"
 //	memory TEXT      looks for a text in the memory of what watch started
 //	crash            ends that as a bug would, and looks for its core
 func TestStories(t *testing.T) {
-	registry, broken := newRegistry(t), newBrokenRegistry(t)
+	registry, basic, broken := newRegistry(t), newBasicRegistry(t), newBrokenRegistry(t)
 	git := gittest.New(t, gitToken)
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata",
 		Setup: func(env *testscript.Env) error {
-			ca := filepath.Join(env.WorkDir, "ca.pem")
+			ca, basicCA := filepath.Join(env.WorkDir, "ca.pem"), filepath.Join(env.WorkDir, "basic-ca.pem")
 			env.Setenv("HOME", filepath.Join(env.WorkDir, "home"))
 			env.Setenv("XDG_CONFIG_HOME", filepath.Join(env.WorkDir, "home"))
-			env.Setenv("FAIRLEAD_REGISTRY_ADDRESS", registry.Host()+"="+registry.Address()+",down.example=127.0.0.1:1,broken.example="+broken)
+			env.Setenv("FAIRLEAD_REGISTRY_ADDRESS", registry.Host()+"="+registry.Address()+","+basic.Host()+"="+basic.Address()+",down.example=127.0.0.1:1,broken.example="+broken)
 			env.Setenv("FAIRLEAD_REGISTRY_PLAIN_HTTP", "broken.example")
-			env.Setenv("FAIRLEAD_REGISTRY_CA", registry.Host()+"="+ca)
+			env.Setenv("FAIRLEAD_REGISTRY_CA", registry.Host()+"="+ca+","+basic.Host()+"="+basicCA)
 			env.Setenv("REGISTRY_PASSWORD", registryPassword)
 			env.Setenv("PATH", env.Getenv("PATH")+":/usr/sbin:/sbin")
 			env.Values["server"], env.Values["cache"], env.Values["crashing"] = new(server), new(server), new(crashing)
@@ -70,7 +70,7 @@ func TestStories(t *testing.T) {
 			env.Values["commit"] = func(branch, message string, files map[string]string) string {
 				return git.Commit(t, filepath.Base(env.WorkDir), branch, message, files)
 			}
-			return errors.Join(os.WriteFile(ca, registry.CA(), 0o600), os.WriteFile(filepath.Join(env.WorkDir, "git-ca.pem"), git.CA(), 0o600))
+			return errors.Join(os.WriteFile(ca, registry.CA(), 0o600), os.WriteFile(basicCA, basic.CA(), 0o600), os.WriteFile(filepath.Join(env.WorkDir, "git-ca.pem"), git.CA(), 0o600))
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			"serve": serve, "kill-server": kill, "end-server": end, "interrupt": interrupt,
@@ -101,6 +101,22 @@ func newRegistry(t *testing.T) *granttest.Registry {
 		if _, err := registry.Push(t.Context(), name, "v1", image); err != nil {
 			t.Fatal(err)
 		}
+	}
+	return registry
+}
+
+// newBasicRegistry is a private registry without a token service, which takes the
+// password itself and nothing else.
+func newBasicRegistry(t *testing.T) *granttest.Registry {
+	t.Helper()
+	registry := granttest.New(t, granttest.Options{Kind: granttest.Basic, Host: "basic.acme.example"})
+	registry.AddUser("robot", registryPassword, granttest.Pull("ml/*"))
+	image, err := demoimage.New(demoimage.Options{Layers: 2, LayerBytes: 1 << 20})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := registry.Push(t.Context(), "ml/train", "v1", image); err != nil {
+		t.Fatal(err)
 	}
 	return registry
 }

@@ -47,6 +47,9 @@ const (
 	ACR      Service = "acr"
 	ACRToken Service = "acr-token"
 	Entra    Service = "entra"
+
+	// Cache is a pull-through cache of Fairlead, asked by a worker in a registry's place.
+	Cache Service = "cache"
 )
 
 // Subject is what was asked, of whom, for whom.
@@ -78,8 +81,11 @@ func Of(err error, subject Subject) *fault.Error {
 	}
 	for _, d := range networkDiagnoses {
 		if d.is(err) {
-			return d.fault(subject.Image, cause).WithCause(cause)
+			return ofNetwork(d, subject, cause).WithCause(cause)
 		}
+	}
+	if subject.Service == Cache {
+		return cacheUnreachable("it could not be asked for " + nameOf(subject.Image)).WithCause(cause)
 	}
 	return fault.New(fault.Unavailable, "network_failed", "%s could not be asked for %s", hostOf(subject.Image), nameOf(subject.Image)).
 		WithHint("Try again; the server's log has the details.").WithCause(cause)

@@ -35,7 +35,7 @@ type Row struct {
 // fits is the diagnosis. A service's own rows come before what is the same
 // everywhere.
 func Rows() []Row {
-	return slices.Concat(awsRows, googleRows, azureRows, hubRows, jfrogRows, tokenRows, cloudRows, registryRows)
+	return slices.Concat(cacheRows, awsRows, googleRows, azureRows, hubRows, jfrogRows, tokenRows, cloudRows, registryRows)
 }
 
 // table is Rows, put together once.

@@ -29,6 +29,10 @@ type Config struct {
 	Now       func() time.Time // time.Now if nil
 	Logger    *slog.Logger     // one line per exchange at debug level; none if nil
 
+	// Cached says that this server has a pull-through cache, for what checks say of a
+	// registry that takes only the secret itself.
+	Cached bool
+
 	// IdentityToken is a token of an OpenID Connect provider that says who this
 	// server is, for an audience: what keyless credentials are traded for. It is
 	// the operator's to give, since what an organisation's admin enters must
@@ -51,7 +55,7 @@ func NewCatalogue(config Config) *Catalogue {
 	if config.Logger == nil {
 		config.Logger = slog.New(slog.DiscardHandler)
 	}
-	x := exchange{ways: &ways{base: config.Transport}, now: config.Now}
+	x := exchange{ways: &ways{base: config.Transport}, now: config.Now, cached: config.Cached}
 	c := &Catalogue{byName: make(map[string]Kind), exchange: x, logger: config.Logger, now: config.Now}
 	c.add(
 		generic{x},

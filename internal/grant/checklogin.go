@@ -283,6 +283,8 @@ func (r *registryCheck) narrow() {
 		r.checkup.Passed(AskNarrow, "Each grant is asked for one repository, and for pulling alone")
 	case r.who.basicOnWorker:
 		r.checkup.Warn(AskNarrow, "not_narrow", r.host+" has no token service, so that each worker that pulls gets the password itself", "Put a token service in front of the registry, or give an account that may read and no more.", "")
+	case r.exchange.cached:
+		r.checkup.Passed(AskNarrow, r.host+" has no token service, so workers pull through this server's cache: they get nothing to show to the registry, and the password stays here")
 	default:
 		r.checkup.Warn(AskNarrow, "basic_only", r.host+" has no token service and takes only the password itself, which is not handed to a worker: pulls will be refused", r.who.basicHint, "")
 	}

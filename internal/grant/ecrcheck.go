@@ -397,7 +397,7 @@ func checkImage(ctx context.Context, kind Kind, request CheckRequest, x exchange
 	if ref.IsZero() {
 		return
 	}
-	grant, err := kind.Issue(ctx, Request{Image: ref, Material: request.Material})
+	grant, err := kind.Issue(ctx, Request{Image: ref, Material: request.Material, Kept: x.cached})
 	if err != nil {
 		checkup.Failed(AskImage, err)
 		return

@@ -17,8 +17,9 @@ import (
 // secret to a token, which most kinds share.
 // https://distribution.github.io/distribution/spec/auth/token/
 type exchange struct {
-	ways *ways
-	now  func() time.Time
+	ways   *ways
+	now    func() time.Time
+	cached bool // workers can pull through the server's cache
 }
 
 // login is who asks a registry.

@@ -37,7 +37,7 @@ func (generic) Description() Description {
 			},
 			{
 				Name: fieldBasicOnWorker, Title: "Hand the password to the worker", Default: "false", Choices: []string{"false", "true"},
-				Help: "Only for a registry without a token service: the worker that pulls then gets the password itself.",
+				Help: "Only for a registry without a token service: the worker that pulls then gets the password itself, instead of pulling through the server's cache.",
 			},
 		},
 		Patterns: []string{"ghcr.io/acme/*", "registry.example.org/*"},
@@ -81,7 +81,7 @@ func (generic) login(material Material) login {
 		user:          material.Config[fieldUsername],
 		secret:        material.Secrets[fieldPassword],
 		basicOnWorker: material.Config[fieldBasicOnWorker] == "true",
-		basicHint:     "Set the credential's option " + fieldBasicOnWorker + " if workers may have the password, or put a token service in front of the registry.",
+		basicHint:     "Start the server with --cache, so that workers pull through it and the password stays there; or set the credential's option " + fieldBasicOnWorker + " if workers may have the password.",
 	}
 }
 

@@ -31,7 +31,7 @@ type Blob struct {
 // part that has an end with an ErrUndivided. What comes may be anything; only its
 // length, where the registry says it, is seen to be the descriptor's.
 func (c *Client) OpenBlob(ctx context.Context, repository string, d Descriptor, offset, end int64, authorization Authorization) (Blob, error) {
-	path := "/v2/" + repository + "/blobs/" + d.Digest.String()
+	path := c.route.Repository(repository, "blobs", d.Digest.String())
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, c.route.URL(path).String(), http.NoBody)
 	if err != nil {
 		return Blob{}, fmt.Errorf("making a request for %s: %w", path, err)

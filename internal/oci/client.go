@@ -78,8 +78,8 @@ func (c *Client) ResolveManifest(ctx context.Context, ref image.Reference, autho
 		return Descriptor{}, err
 	}
 	defer drain(response)
-	switch response.StatusCode {
-	case http.StatusOK:
+	switch status := response.StatusCode; {
+	case status == http.StatusOK:
 		found, err := describe(response, ref)
 		if err == nil && found.Digest != "" && found.Size > 0 {
 			return found, nil
@@ -87,8 +87,10 @@ func (c *Client) ResolveManifest(ctx context.Context, ref image.Reference, autho
 		if err != nil {
 			return Descriptor{}, err
 		}
-	case http.StatusForbidden, http.StatusNotFound, http.StatusMethodNotAllowed:
-		// The answer to HEAD has no body to say which of several reasons it is.
+	case status == http.StatusForbidden, status == http.StatusNotFound, status == http.StatusMethodNotAllowed,
+		c.route.cache != nil && status >= http.StatusBadRequest:
+		// The answer to HEAD has no body to say which of several reasons it is. A cache
+		// gives those of its registry, and counts no questions.
 	default:
 		return Descriptor{}, ReadError(response, ref.Repository())
 	}
@@ -135,7 +137,7 @@ func (c *Client) manifest(ctx context.Context, method string, ref image.Referenc
 	if host := apiHost(ref.Host()); host != c.route.api {
 		return nil, fmt.Errorf("asking %s for an image of %s", c.route.api, host)
 	}
-	return c.do(ctx, method, "/v2/"+ref.Repository()+"/manifests/"+ref.Target(), authorization)
+	return c.do(ctx, method, c.route.Repository(ref.Repository(), "manifests", ref.Target()), authorization)
 }
 
 func (c *Client) do(ctx context.Context, method, path string, authorization Authorization) (*http.Response, error) {

@@ -29,6 +29,7 @@ type Route struct {
 	transport *Transport
 	api       string // canonical host of the registry's API
 	entered   bool
+	cache     *through // that is asked in the registry's place; nil: the registry is
 
 	sideBySide bool // no two requests share a connection
 }
@@ -62,20 +63,31 @@ func (r *Route) Host() string { return r.api }
 
 // Source tells the registry from every other that may bring other bytes: it is the
 // host, and how a credential says that it is reached, if it says so. An organisation
-// can lead a registry's name to a server of its own.
-func (r *Route) Source() string { return r.api + r.transport.way }
-
-// Scheme is what the registry is spoken to in: https, or http where that is
-// allowed.
-func (r *Route) Scheme() string {
-	if r.plainHTTP(r.api) {
-		return "http"
+// can lead a registry's name to a server of its own. Behind a pull-through cache, it is
+// another one: the cache says of a layer that a manifest leads to it, and the registry
+// that the repository has it.
+func (r *Route) Source() string {
+	if r.cache != nil {
+		return r.api + r.cache.way
 	}
-	return "https"
+	return r.api + r.transport.way
 }
 
-// URL is an address in the registry's API; path begins with a slash.
+// Scheme is what the registry, or the cache in its place, is spoken to in: https, or
+// http where that is allowed.
+func (r *Route) Scheme() string {
+	if r.cache != nil && r.cache.tls || r.cache == nil && !r.plainHTTP(r.api) {
+		return "https"
+	}
+	return "http"
+}
+
+// URL is an address in the API of the registry, or of the cache in its place; path
+// begins with a slash.
 func (r *Route) URL(path string) *url.URL {
+	if r.cache != nil {
+		return &url.URL{Scheme: r.Scheme(), Host: r.cache.host, Path: r.cache.base + path}
+	}
 	return &url.URL{Scheme: r.Scheme(), Host: r.api, Path: path}
 }
 
@@ -106,7 +118,11 @@ func (r *Route) guard(request *http.Request) (*http.Request, *http.Transport, er
 	if err := r.guardRedirect(guarded); err != nil {
 		return nil, nil, err
 	}
-	if guarded.Header.Get("Authorization") != "" {
+	if r.cache != nil {
+		if err := r.guardCache(guarded); err != nil {
+			return nil, nil, err
+		}
+	} else if guarded.Header.Get("Authorization") != "" {
 		if err := r.mayHoldCredential(u); err != nil {
 			return nil, nil, err
 		}
@@ -177,7 +193,7 @@ func (r *Route) pool(request *http.Request) (*http.Transport, error) {
 // very name, and entered by an admin under that name.
 func (r *Route) isOwnLocalHost(host string) bool {
 	name := hostname(host)
-	if !r.entered || name != hostname(r.api) {
+	if !r.entered || r.cache != nil || name != hostname(r.api) {
 		return false
 	}
 	reach := reachOfName(name)

@@ -40,7 +40,8 @@ func (l LayerProgress) Short() string { return short(l.Digest) }
 // board is where the layers' states are written down and read from, by the
 // progress callback while the pull runs and for the report at its end.
 type board struct {
-	now func() time.Time
+	now    func() time.Time
+	source Source // of layers that are fetched
 
 	mu      sync.Mutex
 	states  []LayerProgress
@@ -93,10 +94,10 @@ func (b *board) report(layer int, change func(*LayerReport)) {
 	change(&b.reports[layer])
 }
 
-// requested notes that the registry is asked for a layer.
+// requested notes that the registry, or a cache, is asked for a layer.
 func (b *board) requested(layer int) {
 	b.report(layer, func(l *LayerReport) {
-		l.From = Registry
+		l.From = b.source
 		if l.RequestedAt.IsZero() {
 			l.RequestedAt = b.now()
 		}

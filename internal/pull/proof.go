@@ -25,6 +25,10 @@ import (
 //
 // Otherwise the layer is fetched as if it were not here: its bytes are the
 // proof. What is here already is then compared with them, not written again.
+//
+// A pull-through cache is asked in the registry's place, and checks the rights of the
+// same execution. It answers by the manifests that the registry has shown, so what came
+// through it counts for what comes through it alone, and is no proof to the registry.
 
 // proofsAtOnce is how many layers a registry is asked for at once: a question is a
 // round trip, and no work.
@@ -62,11 +66,12 @@ func (p *puller) given(ctx context.Context, index int, found unpackedLayer) (boo
 }
 
 // has asks whether the repository has a blob. A redirect says so too: a registry
-// sends one only for what may be had, and it need not be good for HEAD.
+// sends one only for what may be had, and it need not be good for HEAD. A cache sends
+// none.
 func (r *registry) has(ctx context.Context, d ocispec.Descriptor) (has bool, err error) {
 	defer r.timeline.enter(waiting)()
 	err = r.try(ctx, func(authorization oci.Authorization) error {
-		path := "/v2/" + r.ref.Repository() + "/blobs/" + d.Digest.String()
+		path := r.route.Repository(r.ref.Repository(), "blobs", d.Digest.String())
 		request, err := http.NewRequestWithContext(ctx, http.MethodHead, r.route.URL(path).String(), http.NoBody)
 		if err != nil {
 			return fmt.Errorf("making a request for %s: %w", path, err)
@@ -77,7 +82,11 @@ func (r *registry) has(ctx context.Context, d ocispec.Descriptor) (has bool, err
 			return oci.RedactError(err)
 		}
 		defer func() { _ = response.Body.Close() }() // the answer to HEAD has none
-		if has = response.StatusCode < http.StatusBadRequest; has {
+		least := http.StatusBadRequest
+		if r.route.Cache() != "" {
+			least = http.StatusMultipleChoices
+		}
+		if has = response.StatusCode < least; has {
 			return nil
 		}
 		return oci.ReadError(response, r.ref.Repository())

@@ -31,7 +31,8 @@ type AuthorizeFunc func(ctx context.Context, refused bool) (oci.Authorization, e
 type Request struct {
 	Image image.Reference
 
-	// Route is the guarded way to the image's registry.
+	// Route is the guarded way to the image's registry, or to a pull-through cache in its
+	// place.
 	Route *oci.Route
 
 	// Authorize gives this execution's own authorization; nil asks as anybody
@@ -67,7 +68,7 @@ func (s *Store) Pull(ctx context.Context, request Request) (Image, error) {
 	ctx = s.context(ctx)
 	p := &puller{
 		store: s, request: request,
-		board:    &board{now: s.config.Now},
+		board:    &board{now: s.config.Now, source: sourceOf(request)},
 		timeline: &timeline{now: s.config.Now},
 		begin:    s.config.Now(),
 	}

@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"fairlead.dev/fairlead/internal/diagnosis"
@@ -30,6 +31,8 @@ type registry struct {
 	authorize AuthorizeFunc
 
 	timeline *timeline
+
+	shown digest.Digest // of the manifest that was fetched last, before any layer is
 
 	renewing  sync.Mutex
 	undivided atomic.Bool // it was seen to send no parts of blobs
@@ -65,6 +68,7 @@ func (r *registry) manifest(ctx context.Context, d ocispec.Descriptor) (found oc
 		found, body, err = r.client.Manifest(ctx, r.ref.WithDigest(d.Digest), authorization)
 		return err
 	})
+	r.shown = d.Digest
 	return found, body, err
 }
 
@@ -159,16 +163,33 @@ func (r *registry) open(ctx context.Context, d ocispec.Descriptor, offset, end i
 	if end > 0 {
 		client = r.parts
 	}
+	opened, err := client.OpenBlob(ctx, r.ref.Repository(), d, offset, end, authorization)
+	if answer, ok := errors.AsType[*oci.Error](err); !ok || answer.Status != http.StatusNotFound || r.route.Cache() == "" || r.shown == "" {
+		return opened, err
+	}
+	// A cache that was started anew does not know any more what leads to the blob.
+	if _, _, shownErr := r.client.Manifest(ctx, r.ref.WithDigest(r.shown), authorization); shownErr != nil {
+		return opened, shownErr
+	}
 	return client.OpenBlob(ctx, r.ref.Repository(), d, offset, end, authorization)
 }
 
-// explain makes a fault of an error met on the way to the registry.
+// explain makes a fault of an error met on the way to the registry, or to the cache in
+// its place.
 func (r *registry) explain(err error) error {
 	if err == nil {
 		return nil
 	}
-	return diagnosis.Of(err, diagnosis.Subject{Service: diagnosis.At(r.ref.Host()), Image: r.ref})
+	service := diagnosis.At(r.ref.Host())
+	if r.route.Cache() != "" {
+		service = diagnosis.Cache
+	}
+	return diagnosis.Of(err, diagnosis.Subject{Service: service, Image: r.ref})
 }
+
+// IsCacheAway reports whether a pull through a cache failed because the cache is not
+// there, or has no way to the image: who may ask the registry itself can do that.
+func IsCacheAway(err error) bool { return diagnosis.IsCacheAway(err) }
 
 // interrupted makes a fault of err where it is the end of the pull's context.
 func (r *registry) interrupted(err error) error {

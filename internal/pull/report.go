@@ -24,6 +24,7 @@ type Report struct {
 	Wait     time.Duration // for the registry's first byte, and the two below
 	Pause    time.Duration // of Wait: before a retry
 	Others   time.Duration // of Wait: for other pulls on this worker
+	Detour   time.Duration // trying caches that were not there
 	Transfer time.Duration // layers
 	Unpack   time.Duration
 
@@ -47,6 +48,10 @@ type Report struct {
 
 	Layers []LayerReport // from the bottom up
 
+	// Cache is the host of the pull-through cache that was asked; "" where the registry
+	// was.
+	Cache string
+
 	// RateLimit is what the registry said in its last answer of how much it
 	// still gives; nil where it spoke of no limit.
 	RateLimit *oci.RateLimit
@@ -61,8 +66,17 @@ type Source string
 // Where a layer comes from; it is "" for one that a pull did not come to.
 const (
 	Registry Source = "registry"
+	Cached   Source = "cache"        // a pull-through cache
 	Here     Source = "here already" // nothing was fetched
 )
+
+// sourceOf is where a pull has its layers from.
+func sourceOf(request Request) Source {
+	if request.Route.Cache() != "" {
+		return Cached
+	}
+	return Registry
+}
 
 // LayerReport is what a pull did with one layer.
 type LayerReport struct {
@@ -117,6 +131,14 @@ func (r *Report) BeganWith(token Span) {
 	r.TokenSpans = slices.Insert(r.TokenSpans, 0, token)
 }
 
+// CameAfter adds the time that went by since begin, with caches that were not there,
+// before this pull.
+func (r *Report) CameAfter(begin time.Time) {
+	r.Detour = r.Begin.Sub(begin)
+	r.Total += r.Detour
+	r.Begin = begin
+}
+
 // report is what was done and took time until now.
 func (p *puller) report() Report {
 	r := Report{
@@ -132,6 +154,7 @@ func (p *puller) report() Report {
 		ManifestSpans: p.timeline.when(resolving),
 		OthersSpans:   p.timeline.when(queueing),
 		Layers:        p.board.layers(),
+		Cache:         p.request.Route.Cache(),
 		registry:      registryTitle(p.request.Image),
 	}
 	r.Wait = p.timeline.of(waiting) + r.Pause + r.Others

@@ -25,14 +25,22 @@ const cacheHelps = ". A pull-through cache near this worker would help"
 // slow pull names its phase, and says when a cache would help.
 func (r Report) Sentence() string {
 	if r.Warm() {
-		return fmt.Sprintf("Image is on this worker already: %s, checked with the registry in %s", size(r.Size), seconds(r.Total)) + r.slowSentence()
+		with := "with the registry"
+		if r.Cache != "" {
+			with = "through the cache"
+		}
+		return fmt.Sprintf("Image is on this worker already: %s, checked %s in %s", size(r.Size), with, seconds(r.Total)) + r.slowSentence()
 	}
 	var b strings.Builder
+	through := ""
+	if r.Cache != "" {
+		through = " through the cache"
+	}
 	switch {
 	case !r.Unfinished:
-		fmt.Fprintf(&b, "Pulled %s in %s", size(r.Fetched), seconds(r.Total))
+		fmt.Fprintf(&b, "Pulled %s%s in %s", size(r.Fetched), through, seconds(r.Total))
 	case r.Size > 0:
-		fmt.Fprintf(&b, "Pull not finished: %s of %s came in %s", size(r.Fetched), size(r.Size), seconds(r.Total))
+		fmt.Fprintf(&b, "Pull not finished: %s of %s came%s in %s", size(r.Fetched), size(r.Size), through, seconds(r.Total))
 	default:
 		fmt.Fprintf(&b, "Pull not finished after %s", seconds(r.Total))
 	}
@@ -88,6 +96,7 @@ const (
 	SlowWaiting    Slow = "waiting" // for the registry to send
 	SlowRetries    Slow = "retries" // the pauses before them
 	SlowOtherPulls Slow = "other_pulls"
+	SlowDetour     Slow = "cache_away" // caches that were not there
 	SlowTransfer   Slow = "transfer"
 	SlowUnpack     Slow = "unpack"
 	SlowStore      Slow = "store" // the store's own bookkeeping
@@ -112,10 +121,11 @@ func (r Report) longest() (Slow, time.Duration) {
 		{SlowWaiting, r.Wait - r.Pause - r.Others},
 		{SlowRetries, r.Pause},
 		{SlowOtherPulls, r.Others},
+		{SlowDetour, r.Detour},
 		{SlowUnpack, r.Unpack},
 		{SlowManifest, r.Manifest},
 		{SlowToken, r.Token},
-		{SlowStore, r.Total - r.Token - r.Manifest - r.Wait - r.Transfer - r.Unpack},
+		{SlowStore, r.Total - r.Token - r.Manifest - r.Wait - r.Detour - r.Transfer - r.Unpack},
 	}, func(a, b phase) int { return cmp.Compare(a.took, b.took) })
 	return longest.slow, longest.took
 }
@@ -127,6 +137,10 @@ func (r Report) slowSentence() string {
 		return ""
 	}
 	slow, took := r.longest()
+	from, help := "the registry", cacheHelps
+	if r.Cache != "" {
+		from, help = "the cache", ""
+	}
 	most := ". Most of it was "
 	if took <= r.Total/2 {
 		most = ". The longest part of it was "
@@ -135,13 +149,15 @@ func (r Report) slowSentence() string {
 	case SlowTransfer:
 		s := most + "the transfer" + r.slowLayers()
 		if r.Rate < slowTransfer {
-			s += cacheHelps
+			s += help
 		}
 		return s
 	case SlowWaiting:
-		return most + "waiting for the registry to send" + cacheHelps
+		return most + "waiting for " + from + " to send" + help
 	case SlowRetries:
-		return most + "the pauses before retries: connections broke, or the registry asked to be left alone" + cacheHelps
+		return most + "the pauses before retries: connections broke, or " + from + " asked to be left alone" + help
+	case SlowDetour:
+		return most + "trying a pull-through cache that was not there"
 	case SlowOtherPulls:
 		return most + "waiting for another pull on this worker, of what this one needs too"
 	case SlowUnpack:
@@ -151,7 +167,7 @@ func (r Report) slowSentence() string {
 		}
 		return s + ": the worker's disk and processor, not the network"
 	case SlowManifest:
-		return most + "the registry's answer to what the image is"
+		return most + from + "'s answer to what the image is"
 	case SlowToken:
 		return most + "the token service's answer"
 	default:

@@ -94,7 +94,7 @@ func (d *download) explain(err error) error {
 	case errors.Is(err, oci.ErrBlobLength), errors.Is(err, errShort),
 		answered && answer.Status == http.StatusRequestedRangeNotSatisfiable:
 		return layerAltered(d.request.Image, d.layer.Digest, err)
-	case answered && answer.Status == http.StatusNotFound:
+	case answered && answer.Status == http.StatusNotFound && (d.request.Route.Cache() == "" || answer.Has(oci.CodeBlobUnknown)):
 		return layerMissing(d.request.Image, d.layer.Digest, err)
 	default:
 		return d.registry.explain(err)

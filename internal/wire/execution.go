@@ -258,6 +258,10 @@ type Grant struct {
 	// own; scheme is anonymous then.
 	Role *GrantRole `json:"role,omitempty"`
 
+	// Through is set where the worker has to pull through a pull-through cache, since the
+	// registry takes only what stays on the server; scheme is anonymous then.
+	Through *GrantThrough `json:"through,omitempty"`
+
 	// HeldVersion is set where the secret before the present one gave it.
 	HeldVersion int `json:"held_version,omitempty"`
 }
@@ -267,6 +271,12 @@ type GrantRole struct {
 	Kind   string `json:"kind"`
 	Region string `json:"region,omitempty"`
 	Name   string `json:"name,omitempty"`
+}
+
+// GrantThrough is a pull-through cache. A worker logs in there with the lease as the user
+// name and its own token as the password.
+type GrantThrough struct {
+	URL string `json:"url" doc:"Empty: the server that gave the grant"`
 }
 
 // RegistryReach is a credential's own way to its registry.

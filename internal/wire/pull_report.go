@@ -12,7 +12,7 @@ type PullReport struct {
 	Sentence   string `json:"sentence,omitempty" doc:"As the log has it. Of a pull of ten seconds or more it names what took the longest, and says when a cache would help"`
 	Warm       bool   `json:"warm" doc:"All of the image was on the worker already"`
 	Unfinished bool   `json:"unfinished,omitempty" doc:"The pull failed or was broken off, and this is what was done until then"`
-	Slow       string `json:"slow,omitempty" enum:"token,manifest,waiting,retries,other_pulls,transfer,unpack,store" doc:"What took the longest of a pull of ten seconds or more"`
+	Slow       string `json:"slow,omitempty" enum:"token,manifest,waiting,retries,other_pulls,cache_away,transfer,unpack,store" doc:"What took the longest of a pull of ten seconds or more"`
 
 	TotalSeconds      float64 `json:"total_seconds"`
 	TokenSeconds      float64 `json:"token_seconds" doc:"Of the total, as all of these: time in which nothing but this held the pull up"`
@@ -20,6 +20,7 @@ type PullReport struct {
 	WaitSeconds       float64 `json:"wait_seconds" doc:"For the registry's first byte, and the two below"`
 	RetryWaitSeconds  float64 `json:"retry_wait_seconds,omitempty" doc:"Pauses before retries"`
 	OtherPullsSeconds float64 `json:"other_pulls_seconds,omitempty" doc:"For other pulls on the same worker, of what this one needs too"`
+	CacheAwaySeconds  float64 `json:"cache_away_seconds,omitempty" doc:"Trying a pull-through cache that was not there, before the registry was asked"`
 	TransferSeconds   float64 `json:"transfer_seconds"`
 	UnpackSeconds     float64 `json:"unpack_seconds"`
 
@@ -32,6 +33,8 @@ type PullReport struct {
 	UnpackedBytes  int64 `json:"unpacked_bytes"`
 	SizeBytes      int64 `json:"size_bytes" doc:"The whole image, as the registry has it; 0 where it did not say what the image is"`
 	Retries        int   `json:"retries"`
+
+	Cache string `json:"cache,omitempty" doc:"Host of the pull-through cache that was asked in the registry's place; absent where the registry was"`
 
 	Layers    []PulledLayer  `json:"layers" doc:"From the bottom up; none where the registry did not say what the image is"`
 	RateLimit *PullRateLimit `json:"rate_limit,omitempty" doc:"What the registry said of how much it still gives"`
@@ -48,7 +51,7 @@ type PullSpan struct {
 type PulledLayer struct {
 	Digest    string `json:"digest"`
 	SizeBytes int64  `json:"size_bytes"`
-	From      string `json:"from,omitempty" doc:"registry, or here already for what the worker had; absent where the pull did not come to this layer. There may be other places"`
+	From      string `json:"from,omitempty" doc:"registry, cache for a pull-through cache in its place, or here already for what the worker had; absent where the pull did not come to this layer. There may be other places"`
 	Existed   bool   `json:"existed" doc:"Nothing was fetched, since the worker had it"`
 	Failed    bool   `json:"failed,omitempty" doc:"The pull failed by this layer"`
 
@@ -92,7 +95,7 @@ func (r PullReport) isSane() bool {
 	const most = 10_000
 	sane := len(r.Layers) <= most &&
 		areCounts(r.BytesPerSecond, r.FetchedBytes, r.UnpackedBytes, r.SizeBytes, int64(r.Retries)) &&
-		areSeconds(r.TotalSeconds, r.TokenSeconds, r.ManifestSeconds, r.WaitSeconds, r.RetryWaitSeconds, r.OtherPullsSeconds, r.TransferSeconds, r.UnpackSeconds)
+		areSeconds(r.TotalSeconds, r.TokenSeconds, r.ManifestSeconds, r.WaitSeconds, r.RetryWaitSeconds, r.OtherPullsSeconds, r.CacheAwaySeconds, r.TransferSeconds, r.UnpackSeconds)
 	for _, spans := range [][]PullSpan{r.TokenSpans, r.ManifestSpans, r.OtherPullsSpans} {
 		sane = sane && len(spans) <= most
 		for _, span := range spans {

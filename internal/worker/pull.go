@@ -11,6 +11,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"fairlead.dev/fairlead/internal/client"
+	"fairlead.dev/fairlead/internal/fault"
 	"fairlead.dev/fairlead/internal/image"
 	"fairlead.dev/fairlead/internal/oci"
 	"fairlead.dev/fairlead/internal/pull"
@@ -43,14 +44,20 @@ func (r *run) pullImage(ctx context.Context) (pulled pull.Image, err error) {
 		return pulled, err
 	}
 	r.journal.status(credentialSentence(first))
-	route, err := r.worker.routes.to(first)
+	ways, err := r.ways(first, grants)
 	if err != nil {
 		return pulled, err
 	}
+	var known digest.Digest
 	progress := progressLines{journal: r.journal, told: make(map[string]told)}
-	return r.worker.config.Images.Pull(ctx, pull.Request{
-		Image: ref, Route: route, Authorize: grants.authorize,
-		Resolved: func(d digest.Digest) { r.journal.status("Image digest: " + d.String()) },
+	return r.pullBy(ctx, ways, pull.Request{
+		Image: ref,
+		Resolved: func(d digest.Digest) {
+			if d != known { // a second way says it again
+				known = d
+				r.journal.status("Image digest: " + d.String())
+			}
+		},
 		Progress: progress.tell,
 	})
 }
@@ -91,6 +98,9 @@ func credentialSentence(grant wire.Grant) string {
 	if grant.Role != nil {
 		text += "; with this worker's own role"
 	}
+	if grant.Through != nil {
+		text += "; its secret stays on the server, so it is pulled through a cache"
+	}
 	if len(grant.Others) > 0 {
 		text += "; not tried, though they cover it too: " + strings.Join(grant.Others, ", ")
 	}
@@ -121,7 +131,7 @@ func (g *grants) ask(ctx context.Context, request wire.GrantRequest) (grant wire
 	return grant, err
 }
 
-// authorize is the authorization of this moment: a new grant is asked for when
+// authorize is the registry's authorization of this moment: a new grant is asked for when
 // the registry refused the last one, or its end is near.
 func (g *grants) authorize(ctx context.Context, refused bool) (oci.Authorization, error) {
 	g.mu.Lock()
@@ -135,7 +145,24 @@ func (g *grants) authorize(ctx context.Context, refused bool) (oci.Authorization
 			return oci.Authorization{}, err
 		}
 	}
+	if g.current.Through != nil {
+		return oci.Authorization{}, fault.New(fault.Unavailable, "way_changed", "%s may be pulled through the cache alone since a moment ago, and was begun to be pulled directly", g.ref).
+			WithHint("Run it again.")
+	}
 	return authorization(g.current), nil
+}
+
+// showToken shows this worker's own token to a cache, whatever grants are like. Of a
+// cache that does not take it the server is asked, which can say why.
+func (g *grants) showToken(ctx context.Context, refused bool) (oci.Authorization, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if refused {
+		if _, err := g.ask(ctx, wire.GrantRequest{Lease: g.run.lease.ID}); err != nil {
+			return oci.Authorization{}, err
+		}
+	}
+	return oci.Basic(g.run.lease.ID, g.run.worker.config.Cache.Token), nil
 }
 
 func authorization(grant wire.Grant) oci.Authorization {

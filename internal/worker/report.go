@@ -13,11 +13,11 @@ func reportOf(r pull.Report) wire.PullReport {
 	shown := wire.PullReport{
 		Sentence: r.Sentence(), Warm: r.Warm(), Unfinished: r.Unfinished, Slow: string(r.Slow()),
 		TotalSeconds: inSeconds(r.Total), TokenSeconds: inSeconds(r.Token), ManifestSeconds: inSeconds(r.Manifest),
-		WaitSeconds: inSeconds(r.Wait), RetryWaitSeconds: inSeconds(r.Pause), OtherPullsSeconds: inSeconds(r.Others),
+		WaitSeconds: inSeconds(r.Wait), RetryWaitSeconds: inSeconds(r.Pause), OtherPullsSeconds: inSeconds(r.Others), CacheAwaySeconds: inSeconds(r.Detour),
 		TransferSeconds: inSeconds(r.Transfer), UnpackSeconds: inSeconds(r.Unpack),
 		TokenSpans: spansOf(r.TokenSpans, r.Begin), ManifestSpans: spansOf(r.ManifestSpans, r.Begin), OtherPullsSpans: spansOf(r.OthersSpans, r.Begin),
 		BytesPerSecond: int64(math.Round(r.Rate)), FetchedBytes: r.Fetched, UnpackedBytes: r.Unpacked, SizeBytes: r.Size, Retries: r.Retries(),
-		Layers: make([]wire.PulledLayer, len(r.Layers)),
+		Cache: r.Cache, Layers: make([]wire.PulledLayer, len(r.Layers)),
 	}
 	if l := r.RateLimit; l != nil {
 		shown.RateLimit = &wire.PullRateLimit{Limit: l.Limit, Remaining: l.Remaining, WindowSeconds: inSeconds(l.Window), Source: l.Source}

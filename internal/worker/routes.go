@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"net/url"
 	"sync"
 
 	"fairlead.dev/fairlead/internal/fault"
@@ -15,6 +16,7 @@ type routes struct {
 
 	mu         sync.Mutex
 	transports map[routeKey]*oci.Transport
+	caches     map[string]*oci.Transport // by address
 }
 
 type routeKey struct {
@@ -51,6 +53,37 @@ func (r *routes) to(grant wire.Grant) (*oci.Route, error) {
 		return transport.ForStranger(grant.Host), nil
 	}
 	return transport.For(grant.Host), nil
+}
+
+// through is the way to the registry of a grant by a pull-through cache. The cache is
+// reached as this machine's operator says, whatever the grant says of the registry.
+func (r *routes) through(cache string, grant wire.Grant) (*oci.Route, error) {
+	address, err := url.Parse(cache)
+	if err != nil {
+		return nil, fault.New(fault.Invalid, "cache_address", "the address of the pull-through cache cannot be read")
+	}
+	if err := oci.CheckCache(address); err != nil {
+		return nil, err
+	}
+	var reach oci.Reach
+	if grant.Reach != nil {
+		if reach, err = oci.ParseReach(grant.Reach.Proxy, grant.Reach.CA, grant.Reach.Addresses); err != nil {
+			return nil, err
+		}
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	transport, known := r.caches[cache]
+	if !known {
+		if transport, err = oci.NewTransport(r.base.WithCache(address)); err != nil {
+			return nil, fault.From(err)
+		}
+		if r.caches == nil {
+			r.caches = make(map[string]*oci.Transport)
+		}
+		r.caches[cache] = transport
+	}
+	return transport.Through(address, grant.Host, reach)
 }
 
 func (r *routes) transport(key routeKey, ruled bool) (*oci.Transport, error) {

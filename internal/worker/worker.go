@@ -24,6 +24,7 @@ import (
 	"fairlead.dev/fairlead/internal/inputs"
 	"fairlead.dev/fairlead/internal/oci"
 	"fairlead.dev/fairlead/internal/pull"
+	"fairlead.dev/fairlead/internal/secret"
 )
 
 // Config is what a Worker is made of. Client, Images, Engine and Dir are
@@ -44,6 +45,9 @@ type Config struct {
 	// Registries is how this machine reaches registries. Its host rules go
 	// before those that come with a grant.
 	Registries oci.Config
+
+	// Cache is how this machine uses pull-through caches.
+	Cache Cache
 
 	// Roles gets authorizations with this machine's own role; nil: it has none.
 	Roles Roles
@@ -66,6 +70,21 @@ type Config struct {
 	Drain time.Duration
 
 	Logger *slog.Logger
+}
+
+// Cache is how a worker uses pull-through caches. It shows them its own token, with the
+// lease of the execution as the user name.
+type Cache struct {
+	// Token is the worker's own, as its Client has it.
+	Token secret.Text
+
+	// Always has every image pulled through a cache that a cache can give, and not only
+	// those whose grant says so.
+	Always bool
+
+	// URL is the cache's address, http or https; "" is the server's own. It must take the
+	// same login.
+	URL string
 }
 
 // Why an execution's context ended.

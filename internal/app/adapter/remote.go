@@ -170,6 +170,10 @@ func (u *RemoteUpstreams) Access(ctx context.Context, reader cache.Reader, ref i
 		return cache.Access{}, cacheUnknown(err)
 	case err != nil:
 		return cache.Access{}, err
+	case given.Through != nil:
+		// Away and not refused: a worker goes on to the server's own cache.
+		return cache.Access{}, fault.New(fault.Unavailable, "cache_basic_only", "%s takes only the password itself, which does not leave the server", ref.Host()).
+			WithHint("Pull through the server's own cache.")
 	case given.Role != nil:
 		return cache.Access{}, roleOfWorker(given.Credential, ref)
 	}
