@@ -12,6 +12,7 @@ import (
 
 	"fairlead.dev/fairlead/internal/fault"
 	"fairlead.dev/fairlead/internal/oci"
+	"fairlead.dev/fairlead/internal/secret"
 )
 
 // settle reads a server's settings as the command line does.
@@ -42,6 +43,44 @@ func TestTheCommandLineGoesBeforeVariablesAndThoseBeforeTheFile(t *testing.T) {
 	got := []string{config.Listen, config.Organization, config.Admin, config.LogLevel, config.LogFormat}
 	if diff := cmp.Diff([]string{"127.0.0.1:1", "of-the-variable", "of-the-file", "warn", "auto"}, got); diff != "" {
 		t.Errorf("settings (-want +got):\n%s", diff)
+	}
+}
+
+func TestThroughTheCacheIsAWordOrAnAddress(t *testing.T) {
+	for _, test := range []struct {
+		args   []string
+		file   string
+		always bool
+		url    string
+	}{
+		{nil, "", false, ""},
+		{[]string{"--through-cache"}, "", true, ""},
+		{[]string{"--through-cache=https://near.example/cache"}, "", true, "https://near.example/cache"},
+		{nil, "through-cache: true\n", true, ""},
+		{nil, "through-cache: http://near.example:8080\n", true, "http://near.example:8080"},
+		{[]string{"--through-cache=false"}, "through-cache: true\n", false, ""},
+	} {
+		config, err := settle(t, test.file, append(test.args, "--cache", "file:///cache")...)
+		if err == nil {
+			config, err = config.settled()
+		}
+		if use := config.Worker.cache(secret.New("token")); err != nil || use.Always != test.always || use.URL != test.url {
+			t.Errorf("%q and %q: %+v (%v)", test.args, test.file, use, err)
+		}
+	}
+	for _, wrong := range []string{"yes", "near.example", "https://me:hunter2@near.example", "http://%zz:hunter2@x"} {
+		err := WorkerConfig{ThroughCache: wrong}.check()
+		if !fault.Is(err, fault.Invalid) || !strings.Contains(err.Error(), "through-cache: ") || strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("%s: %v", wrong, err)
+		}
+	}
+	own := Config{Listen: ":8080", LogFormat: "auto", Worker: WorkerConfig{Enabled: true, ThroughCache: "true"}}
+	if _, err := own.settled(); err == nil || !strings.Contains(err.Error(), "through-cache: this server has no pull-through cache") {
+		t.Errorf("%v, want that there is no cache", err)
+	}
+	own.Worker.Enabled = false
+	if _, err := own.settled(); err != nil {
+		t.Errorf("without a worker: %v", err)
 	}
 }
 

@@ -39,6 +39,7 @@ type office struct {
 	registry   *granttest.Registry
 	store      *store.Store
 	registries *registry.Service
+	config     broker.Config
 	broker     *broker.Broker
 
 	admin             account.Actor
@@ -65,11 +66,11 @@ func newOffice(t *testing.T, options granttest.Options) *office {
 	catalogue := grant.NewCatalogue(grant.Config{Transport: granttest.NewTransport(t, o.registry), Now: o.now})
 	accounts := account.NewService(o.store, o.now)
 	o.registries = registry.NewService(o.store, accounts, adapter.Kinds{Catalogue: catalogue}, adapter.Sealer{Vault: sealing}, o.now)
-	o.broker = broker.New(broker.Config{
+	o.config = broker.Config{
 		Selector: registry.NewSelector(o.store), Opener: o.registries, Issuer: adapter.Issuer{Catalogue: catalogue},
 		Recorder: o.store, Now: o.now,
-	})
-	t.Cleanup(o.broker.Close)
+	}
+	o.open()
 
 	first, err := accounts.Bootstrap(ctx, "root", "acme")
 	o.must(err)
@@ -82,6 +83,18 @@ func newOffice(t *testing.T, options granttest.Options) *office {
 	o.personal, err = accounts.CreateProject(ctx, o.admin, account.NewProject{Name: "notes"})
 	o.must(err)
 	return o
+}
+
+// open opens a broker.
+func (o *office) open() {
+	o.broker = broker.New(o.config)
+	o.t.Cleanup(o.broker.Close)
+}
+
+// cache has the server get a pull-through cache.
+func (o *office) cache() {
+	o.config.Cached = true
+	o.open()
 }
 
 func (o *office) must(err error) {

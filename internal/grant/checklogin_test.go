@@ -61,6 +61,18 @@ func wantSteps(t *testing.T, report grant.Report, want ...string) {
 	}
 }
 
+func TestACheckOnAServerWithACacheSaysThatThePasswordStaysThere(t *testing.T) {
+	s := newSetting(t, granttest.Options{Kind: granttest.Basic})
+	s.catalogue = grant.NewCatalogue(grant.Config{Transport: s.transport, Now: func() time.Time { return begin }, Cached: true})
+	report := s.check(t, s.material, "acme/train:v1", s.Host()+"/acme/*")
+	wantSteps(t, report, "secret passed", "narrow passed", "repositories passed", "rights passed", "expiry unknown", "image passed")
+	if got := step(t, report, grant.AskNarrow); !strings.Contains(got.Sentence, "through this server's cache") {
+		t.Errorf("it says %q", got.Sentence)
+	}
+	wantSteps(t, s.check(t, s.with("basic_on_worker", "true"), "acme/train:v1", s.Host()+"/acme/*"),
+		"secret passed", "narrow warning not_narrow", "repositories passed", "rights passed", "expiry unknown", "image passed")
+}
+
 func TestACheckOfAReaderPassesAtEveryKindOfRegistry(t *testing.T) {
 	for kind, want := range map[granttest.Kind][]string{
 		granttest.Generic:   {"secret passed", "narrow passed", "repositories passed", "rights passed", "expiry unknown", "image passed"},

@@ -231,8 +231,8 @@ func TestAPasswordItselfIsAGrantOnlyWhereTheCredentialAllowsIt(t *testing.T) {
 	s := newSetting(t, granttest.Options{Kind: granttest.Basic})
 	_, err := s.issue(t, s.material, "acme/train:v1")
 	f := wantFault(t, err, fault.Denied, "basic_only")
-	if !strings.Contains(f.Hint, "basic_on_worker") {
-		t.Errorf("the hint names no way out: %s", f.Hint)
+	if !strings.Contains(f.Hint, "basic_on_worker") || !strings.Contains(f.Hint, "--cache") {
+		t.Errorf("the hint names not both ways out: %s", f.Hint)
 	}
 	g, err := s.issue(t, s.with("basic_on_worker", "TRUE"), "acme/train:v1")
 	if err != nil {

@@ -22,6 +22,15 @@ func TestAReportIsOneLineThatNamesThePhases(t *testing.T) {
 		"Image is on this worker already: 3.0 GB, checked with the registry in 0.08 s": {
 			Size: 3e9, Total: 80 * time.Millisecond, Layers: []LayerReport{here},
 		},
+		"Image is on this worker already: 3.0 GB, checked through the cache in 0.08 s": {
+			Cache: "cache.example", Size: 3e9, Total: 80 * time.Millisecond, Layers: []LayerReport{here},
+		},
+		"Pulled 1.0 kB through the cache in 1.00 s: token 0.000 s, manifest 0.000 s, waiting 0.000 s, transfer 1.00 s, unpack 0.000 s": {
+			Cache: "cache.example", Fetched: 1000, Total: time.Second, Transfer: time.Second, Layers: []LayerReport{fast},
+		},
+		"Pull not finished: 1.0 kB of 2.0 kB came through the cache in 1.00 s: token 0.000 s, manifest 0.000 s, waiting 0.000 s, transfer 1.00 s, unpack 0.000 s": {
+			Cache: "cache.example", Unfinished: true, Size: 2000, Fetched: 1000, Total: time.Second, Transfer: time.Second, Layers: []LayerReport{fast},
+		},
 		"Pulled 1.0 kB in 1.50 s (1 of 2 layers were here already): token 0.10 s, manifest 0.20 s, waiting 0.30 s, transfer 0.40 s (2.5 kB/s), unpack 0.50 s, 1 retry": {
 			Fetched: 1000, Total: 1500 * time.Millisecond, Token: 100 * time.Millisecond, Manifest: 200 * time.Millisecond,
 			Wait: 300 * time.Millisecond, Transfer: 400 * time.Millisecond, Unpack: 500 * time.Millisecond, Rate: 2500,
@@ -89,6 +98,24 @@ func TestASlowPullNamesItsPhaseAndSaysWhenACacheWouldHelp(t *testing.T) {
 		{
 			SlowUnpack, slow(func(r *Report) { r.Unpack, r.Transfer = 25*time.Second, 20*time.Second }),
 			"The longest part of it was unpacking (240.0 MB/s): the worker's disk and processor, not the network",
+		},
+		{
+			SlowTransfer, slow(func(r *Report) {
+				r.Cache, r.Transfer, r.Rate, r.Layers = "cache.example", 40*time.Second, 20e6, r.Layers[:1]
+			}),
+			"Most of it was the transfer; layer ca978112ca1b (1.5 GB) came at 50.0 MB/s",
+		},
+		{
+			SlowWaiting, slow(func(r *Report) { r.Cache, r.Wait = "cache.example", 45*time.Second }),
+			"Most of it was waiting for the cache to send",
+		},
+		{
+			SlowRetries, slow(func(r *Report) { r.Cache, r.Wait, r.Pause = "cache.example", 45*time.Second, 40*time.Second }),
+			"Most of it was the pauses before retries: connections broke, or the cache asked to be left alone",
+		},
+		{
+			SlowDetour, slow(func(r *Report) { r.CameAfter(r.Begin.Add(-time.Hour)) }),
+			"Most of it was trying a pull-through cache that was not there",
 		},
 		{SlowManifest, slow(func(r *Report) { r.Manifest = 50 * time.Second }), "Most of it was the registry's answer to what the image is"},
 		{SlowToken, slow(func(r *Report) { r.Token = 50 * time.Second }), "Most of it was the token service's answer"},
