@@ -129,7 +129,7 @@ func TestWhatACacheIsShownGoesNowhereElse(t *testing.T) {
 			t.Fatal(err)
 		}
 		oci.Basic("lease", secret.New(workerToken)).Apply(request)
-		_, err = route.RoundTrip(request) //nolint:bodyclose // it is refused
+		_, err = route.RoundTrip(request)
 		if f := fault.From(err); err == nil || f.Code != "credential_elsewhere" && f.Code != "plain_http" {
 			t.Errorf("%s was shown the token: %v", address, err)
 		}
