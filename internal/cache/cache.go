@@ -58,6 +58,7 @@ type Cache struct {
 	limits   *lru.Cache[limitKey, Quota]
 	bodies   *lru.Cache[digest.Digest, []byte]
 	proving  singleflight.Group
+	hints    hints
 	counters counters
 	since    time.Time
 }
@@ -76,7 +77,7 @@ func New(config Config) *Cache {
 	if config.Logger == nil {
 		config.Logger = slog.New(slog.DiscardHandler)
 	}
-	c := &Cache{config: config, rights: newRights(config.Now, config.Fresh), since: config.Now()}
+	c := &Cache{config: config, rights: newRights(config.Now, config.Fresh), hints: newHints(), since: config.Now()}
 	c.accesses, _ = lru.New[accessKey, entry](mostPlaces) // its only error is a size below one
 	c.limits, _ = lru.New[limitKey, Quota](mostPlaces)
 	c.bodies, _ = lru.New[digest.Digest, []byte](mostBodies)
@@ -246,6 +247,7 @@ func (c *Cache) body(ctx context.Context, q question, d ocispec.Descriptor) (bod
 	body, err = c.read(ctx, kept, d.Digest)
 	if err == nil {
 		c.config.Content.Touch(d.Digest, q.reader.organization())
+		c.noteManifest(ctx, q, d.Digest)
 		return body, true, c.learn(d, body)
 	}
 	if !errors.Is(err, blobs.ErrNotFound) {
@@ -264,7 +266,11 @@ func (c *Cache) body(ctx context.Context, q question, d ocispec.Descriptor) (bod
 	if err := c.learn(d, body); err != nil {
 		return nil, false, err
 	}
-	return body, false, kept.Put(ctx, d, body)
+	if err := kept.Put(ctx, d, body); err != nil {
+		return nil, false, err
+	}
+	c.noteManifest(ctx, q, d.Digest)
+	return body, false, nil
 }
 
 // Bounds of the manifests' bytes that stay in memory: 16 MiB, of which a server that
@@ -315,6 +321,9 @@ func (c *Cache) Blob(ctx context.Context, reader Reader, ref image.Reference) (*
 		return nil, err
 	}
 	found, ok := c.rights.find(q.place, ref.Digest())
+	if !ok {
+		found, ok = c.recall(ctx, q)
+	}
 	if !ok {
 		return nil, fault.New(fault.NotFound, "blob_unknown", "no manifest of %s that was asked for here leads to %s", ref.Name(), ref.Digest()).
 			WithHint("Pull the image by its tag or digest: the cache serves a blob only after its manifest.")

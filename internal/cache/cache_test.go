@@ -93,6 +93,7 @@ type setting struct {
 	*cache.Cache
 	*logins
 	clock *clock
+	dir   string
 }
 
 func newSetting(t *testing.T) *setting {
@@ -101,7 +102,15 @@ func newSetting(t *testing.T) *setting {
 	for _, user := range []string{"acme", "rival"} {
 		r.AddUser(user, password, granttest.Pull(user+"/*"))
 	}
-	content, err := blobs.Open(t.Context(), blobs.Config{URL: "file://" + t.TempDir()})
+	s := &setting{Registry: r, logins: &logins{transport: granttest.NewTransport(t, r)}, clock: &clock{now: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)}, dir: t.TempDir()}
+	s.Cache = s.another(t)
+	return s
+}
+
+// another is another cache that keeps its blobs in the same place.
+func (s *setting) another(t *testing.T) *cache.Cache {
+	t.Helper()
+	content, err := blobs.Open(t.Context(), blobs.Config{URL: "file://" + s.dir})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -110,11 +119,7 @@ func newSetting(t *testing.T) *setting {
 			t.Error(err)
 		}
 	})
-	s := &setting{Registry: r, logins: &logins{transport: granttest.NewTransport(t, r)}, clock: &clock{now: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)}}
-	s.Cache = cache.New(cache.Config{
-		Authority: s.logins, Content: content, Now: s.clock.Now,
-	})
-	return s
+	return cache.New(cache.Config{Authority: s.logins, Content: content, Now: s.clock.Now})
 }
 
 func reader(organization string) cache.Reader {
