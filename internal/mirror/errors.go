@@ -47,8 +47,12 @@ var table = []row{
 
 	// What an upstream gave that is of no use.
 	{code: "digest_mismatch", oci: "DIGEST_INVALID", status: http.StatusBadGateway},
+	{code: "blob_altered", oci: "DIGEST_INVALID", status: http.StatusBadGateway},
+	{code: "blob_size", oci: "SIZE_INVALID", status: http.StatusBadGateway},
+	{code: "blob_too_large", oci: "SIZE_INVALID", status: http.StatusBadGateway},
 	{code: "digest_invalid", oci: "DIGEST_INVALID", status: http.StatusBadGateway},
 	{code: "manifest_too_large", oci: "MANIFEST_INVALID", status: http.StatusBadGateway},
+	{code: "manifest_invalid", oci: "MANIFEST_INVALID", status: http.StatusBadGateway},
 
 	{code: "registry_unnamed", oci: "NAME_UNKNOWN", status: http.StatusNotFound},
 	{code: "repository_not_found", oci: "NAME_UNKNOWN", status: http.StatusNotFound},
@@ -61,6 +65,8 @@ var table = []row{
 	{kind: fault.Unauthenticated, oci: "UNAUTHORIZED", status: http.StatusUnauthorized},
 	{kind: fault.Denied, oci: "DENIED", status: http.StatusForbidden},
 	{code: "disk_full", oci: "UNKNOWN", status: statusFull},
+	{code: "spool_full", oci: "UNKNOWN", status: statusFull},
+	{code: "blobs_full", oci: "UNKNOWN", status: statusFull},
 	{kind: fault.Exhausted, oci: "TOOMANYREQUESTS", status: http.StatusTooManyRequests},
 	{kind: fault.Unavailable, oci: "UNKNOWN", status: http.StatusServiceUnavailable},
 	{kind: fault.Conflict, oci: "UNKNOWN", status: http.StatusConflict},
