@@ -71,9 +71,10 @@ test: test-prerequisites $(DEMO_SHELL) ## Run all tests with the race detector (
 	go test -race -timeout 15m -p 2 $(PACKAGES)
 
 .PHONY: test-kills
-test-kills: $(DEMO_SHELL) ## Kill a pull, and a cache, at fifty moments and take it up again (as root)
+test-kills: $(DEMO_SHELL) ## Kill a pull, a cache and the whole program at fifty moments and take it up again (as root)
 	go test -v ./internal/pull -run '^TestAPullThatIsKilled' -rounds 50
 	go test -v ./internal/blobs -run '^TestAProcessThatIsKilled' -rounds 50
+	go test -v ./internal/cli/pullthrough -run '^TestTheProgramThatIsKilled|^TestALieOfTheRegistry' -rounds 50
 
 .PHONY: test-trees
 test-trees: $(DEMO_SHELL) test-trees-prerequisites ## Compare trees of many tools' images with containerd's (as root)
@@ -92,9 +93,9 @@ test-trees-prerequisites: ## Install what makes the images of make test-trees
 		{ echo "Put packages of Debian ($(DEBS)) into .tools/debs: make test-trees compares their files."; exit 1; }; }
 
 .PHONY: test-conformance
-test-conformance: test-conformance-prerequisites ## Run the OCI's own suite and other clients against the cache's door (as root)
+test-conformance: $(DEMO_SHELL) test-conformance-prerequisites ## Run the OCI's own suite and other clients against the cache (as root)
 	PATH="$(CURDIR)/$(PEERS):$$PATH" GOFLAGS= go test -buildvcs=false -tags disable_grpc_modules,conformance -count 1 \
-		-run 'Suite|Client' ./internal/mirror
+		-run 'Suite|^TestTheClient' ./internal/mirror ./internal/cli/pullthrough
 
 .PHONY: test-conformance-prerequisites
 test-conformance-prerequisites: ## Install what make test-conformance runs
@@ -102,7 +103,8 @@ test-conformance-prerequisites: ## Install what make test-conformance runs
 	$(call peer,github.com/google/go-containerregistry/cmd/crane@$(CRANE_VERSION))
 	$(call peer,github.com/containerd/containerd/v2/cmd/containerd@$(CONTAINERD_VERSION))
 	$(call peer,github.com/containerd/containerd/v2/cmd/ctr@$(CONTAINERD_VERSION))
-	$(call need,command -v skopeo && command -v podman,skopeo podman,make test-conformance pulls with them)
+	$(call need,command -v skopeo && command -v podman && command -v buildah && command -v docker && command -v dockerd,\
+		skopeo podman buildah docker.io,make test-conformance pulls with them)
 
 .PHONY: lint
 lint: $(LINT) $(DEMO_SHELL) ## Run go vet, gofumpt and the other linters of .golangci.yaml
