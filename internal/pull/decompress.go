@@ -44,7 +44,7 @@ func (p *puller) plain(ctx context.Context, arriving *pipe) (io.ReadCloser, erro
 	}
 }
 
-func (p *puller) gunzip(ctx context.Context, layer io.Reader) (io.ReadCloser, error) {
+func (p *puller) gunzip(ctx context.Context, layer *bufio.Reader) (io.ReadCloser, error) {
 	if path := p.store.config.Igzip; path != "" {
 		process, err := startIgzip(ctx, path, layer, p.store.limits.unpacking)
 		if err == nil {

@@ -38,7 +38,7 @@ type igzip struct {
 // startIgzip has the program at path undo what layer is compressed by. An error
 // says that it could not be started; then nothing was read. The process ends with
 // ctx. Its processor time is paid for at the reads.
-func startIgzip(ctx context.Context, path string, layer io.Reader, share share) (_ *igzip, err error) {
+func startIgzip(ctx context.Context, path string, layer io.WriterTo, share share) (_ *igzip, err error) {
 	feed, input, err := processStream()
 	if err != nil {
 		return nil, err
@@ -62,9 +62,9 @@ func startIgzip(ctx context.Context, path string, layer io.Reader, share share) 
 }
 
 // feed passes the layer on. Where the process ended before, it says itself why.
-func (z *igzip) feed(to io.WriteCloser, layer io.Reader) {
+func (z *igzip) feed(to io.WriteCloser, layer io.WriterTo) {
 	defer close(z.fed)
-	_, err := io.CopyBuffer(struct{ io.Writer }{to}, struct{ io.Reader }{layer}, make([]byte, copyBuffer))
+	_, err := layer.WriteTo(to)
 	if !errors.Is(err, syscall.EPIPE) && !errors.Is(err, syscall.ECONNRESET) {
 		z.failed = err
 	}

@@ -89,31 +89,64 @@ func (p *pipe) leave() {
 
 // Read waits until there is something.
 func (p *pipe) Read(b []byte) (int, error) {
-	if n, ready, err := p.take(b, false); ready {
-		return n, err
-	}
-	p.idle()
-	defer p.busy()
-	n, _, err := p.take(b, true)
+	run, err := p.next()
+	n := copy(b, run)
+	p.skip(n)
 	return n, err
 }
 
-// take reads what is there. Where there is nothing it is not ready, or waits.
-func (p *pipe) take(b []byte, wait bool) (n int, ready bool, err error) {
+// WriteTo has all that comes be written, as it lies in the buffer.
+func (p *pipe) WriteTo(w io.Writer) (written int64, err error) {
+	for {
+		run, err := p.next()
+		if errors.Is(err, io.EOF) {
+			return written, nil
+		}
+		if err != nil {
+			return written, err
+		}
+		n, err := w.Write(run[:min(len(run), copyBuffer)]) // so that there is room again soon
+		written += int64(n)
+		p.skip(n)
+		if err != nil {
+			return written, err
+		}
+	}
+}
+
+// next is what comes next of what is to be read, in one piece; it waits until there is
+// something. It stays as it is until it is skipped.
+func (p *pipe) next() ([]byte, error) {
+	if run, ready, err := p.look(false); ready {
+		return run, err
+	}
+	p.idle()
+	defer p.busy()
+	run, _, err := p.look(true)
+	return run, err
+}
+
+// look is next, which where there is nothing is not ready, or waits.
+func (p *pipe) look(wait bool) (run []byte, ready bool, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for wait && p.filled == 0 && p.written == nil && p.read == nil {
 		p.changed.Wait()
 	}
 	if p.read != nil {
-		return 0, true, p.read
+		return nil, true, p.read
 	}
 	if p.filled == 0 {
-		return 0, p.written != nil, p.written
+		return nil, p.written != nil, p.written
 	}
-	n = copy(b, p.buffer[p.start:min(p.start+p.filled, len(p.buffer))])
+	return p.buffer[p.start:min(p.start+p.filled, len(p.buffer))], true, nil
+}
+
+// skip makes room of so many bytes that were read.
+func (p *pipe) skip(n int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	p.start = (p.start + n) % len(p.buffer)
 	p.filled -= n
 	p.changed.Broadcast()
-	return n, true, nil
 }
