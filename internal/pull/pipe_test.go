@@ -29,6 +29,23 @@ func TestAPipeCarriesMoreThanItsBufferInOrder(t *testing.T) {
 	}
 }
 
+func TestAPipeIsWrittenOnInOrderUpToItsEnd(t *testing.T) {
+	sent := make([]byte, 3*pipeBytes+17)
+	_, _ = rand.Read(sent) // it never fails
+	for _, end := range []error{nil, errors.New("broken")} {
+		p := newPipe()
+		go func() {
+			_, _ = p.Write(sent) // it never fails
+			p.finish(end)
+		}()
+		var got bytes.Buffer
+		n, err := p.WriteTo(&got)
+		if !errors.Is(err, end) || n != int64(len(sent)) || !bytes.Equal(got.Bytes(), sent) {
+			t.Errorf("%d of %d bytes came, or others, and %v", n, len(sent), err)
+		}
+	}
+}
+
 func TestWhatIsInAPipeIsReadBeforeItsError(t *testing.T) {
 	p, broken := newPipe(), errors.New("broken")
 	_, _ = p.Write([]byte("first"))
