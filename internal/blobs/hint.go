@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"github.com/opencontainers/go-digest"
+
+	"fairlead.dev/fairlead/internal/fault"
 )
 
 // hintsAt is the folder of hints: /hints/SHA-256-OF-THE-NAME/ALGORITHM-HEX.
@@ -22,13 +24,33 @@ func hintFolder(name string) string {
 	return path.Join(hintsAt, hex.EncodeToString(sum[:]))
 }
 
-// Hint notes a digest under a name, for other processes and later ones: a thing to try,
-// on which nothing may depend. To note it again costs as much and changes nothing.
-func (s *Store) Hint(ctx context.Context, name string, d digest.Digest) error {
+// hintMost bounds a hint's text, in bytes.
+const hintMost = 4 << 10
+
+// Hint notes a digest under a name, with a text of up to 4 KiB, for other processes and
+// later ones. To note it again costs as much, and the last text stays.
+func (s *Store) Hint(ctx context.Context, name string, d digest.Digest, text string) error {
 	if !isDigest(d) {
 		return digestInvalid(d)
 	}
-	return s.place.asFault(s.place.put(ctx, hintPath(name, d), []byte(d.String()+"\n"), s.config.Now()))
+	if len(text) > hintMost {
+		return fault.New(fault.Invalid, "hint_large", "a hint has %d bytes, more than %d", len(text), hintMost)
+	}
+	// What is empty would be missing in some clouds.
+	return s.place.asFault(s.place.put(ctx, hintPath(name, d), []byte(text+"\n"), s.config.Now()))
+}
+
+// HintText is the text that a digest was noted with; a NotFound fault that wraps
+// ErrNotFound says that it was not.
+func (s *Store) HintText(ctx context.Context, name string, d digest.Digest) (string, error) {
+	if !isDigest(d) {
+		return "", digestInvalid(d)
+	}
+	text, err := s.place.read(ctx, hintPath(name, d), hintMost+1)
+	if isMissing(err) {
+		return "", blobMissing(d)
+	}
+	return strings.TrimSuffix(string(text), "\n"), s.place.asFault(err)
 }
 
 // Hints are the digests noted under a name, in no order.

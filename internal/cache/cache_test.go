@@ -110,7 +110,14 @@ func newSetting(t *testing.T) *setting {
 // another is another cache that keeps its blobs in the same place.
 func (s *setting) another(t *testing.T) *cache.Cache {
 	t.Helper()
-	content, err := blobs.Open(t.Context(), blobs.Config{URL: "file://" + s.dir})
+	c, _ := s.limited(t, 0)
+	return c
+}
+
+// limited is another that keeps so many bytes.
+func (s *setting) limited(t *testing.T, limit int64) (*cache.Cache, *blobs.Store) {
+	t.Helper()
+	content, err := blobs.Open(t.Context(), blobs.Config{URL: "file://" + s.dir, Limit: limit})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -119,7 +126,7 @@ func (s *setting) another(t *testing.T) *cache.Cache {
 			t.Error(err)
 		}
 	})
-	return cache.New(cache.Config{Authority: s.logins, Content: content, Now: s.clock.Now})
+	return cache.New(cache.Config{Authority: s.logins, Content: content, Now: s.clock.Now}), content
 }
 
 func reader(organization string) cache.Reader {

@@ -41,7 +41,7 @@ func (c *Cache) noteManifest(ctx context.Context, q question, d digest.Digest) {
 	if known, _ := c.hints.noted.ContainsOrAdd(h, struct{}{}); known {
 		return
 	}
-	if err := c.config.Content.Hint(ctx, h.name, d); err != nil {
+	if err := c.config.Content.Hint(ctx, h.name, d, ""); err != nil {
 		c.hints.noted.Remove(h)
 		c.config.Logger.Warn("another cache would not know of a manifest", "image", q.ref.Name(), "digest", d, "error", err)
 	}

@@ -1,6 +1,7 @@
 package cache
 
 import (
+	"context"
 	"io"
 	"slices"
 	"sync/atomic"
@@ -67,12 +68,21 @@ type Status struct {
 	// Usage is what is kept; of organisations, those that may be told.
 	Usage  blobs.Usage
 	Quotas []Quota
+
+	// Pins are told to whoever runs the installation.
+	Pins []Pin
 }
 
 // Status tells how the cache is. Whoever runs the installation is told of every
 // organisation, and others of the one that they read for.
-func (c *Cache) Status(reader Reader) Status {
+func (c *Cache) Status(ctx context.Context, reader Reader) (Status, error) {
 	s := c.Everything()
+	if reader.Actor.Operator {
+		var err error
+		if s.Pins, err = c.Pins(ctx); err != nil {
+			return Status{}, err
+		}
+	}
 	mayBeTold := func(organization string) bool {
 		return reader.Actor.Operator || reader.Project.ID != "" && organization == reader.organization()
 	}
@@ -82,10 +92,10 @@ func (c *Cache) Status(reader Reader) Status {
 		}
 	}
 	s.Quotas = slices.DeleteFunc(s.Quotas, func(q Quota) bool { return q.Organization != "" && !mayBeTold(q.Organization) })
-	return s
+	return s, nil
 }
 
-// Everything is the Status that whoever runs the installation is told.
+// Everything is the Status that whoever runs the installation is told, but for pins.
 func (c *Cache) Everything() Status {
 	content := c.config.Content
 	return Status{Stats: c.Stats(), Place: content.Place(), Limit: content.Limit(), Usage: content.Usage(), Quotas: c.Quotas()}

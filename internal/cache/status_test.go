@@ -18,7 +18,7 @@ import (
 // warm warms an image and tells the blobs that were kept before and those that came.
 func (s *setting) warm(t *testing.T, who, path string, platforms ...string) (kept, fetched []string, err error) {
 	t.Helper()
-	_, err = s.Warm(t.Context(), reader(who), s.ref(t, path), platforms, func(w cache.Warmed) {
+	_, err = s.Warm(t.Context(), reader(who), s.ref(t, path), cache.Wish{Platforms: platforms}, func(w cache.Warmed) {
 		if w.Kept {
 			kept = append(kept, w.Digest.String())
 		} else {
@@ -105,7 +105,15 @@ func TestTheStatusTellsWhatWasSavedAndToEachItsOwn(t *testing.T) {
 			size += layer.Size
 		}
 	}
-	got := s.Status(reader("acme"))
+	status := func(r cache.Reader) cache.Status {
+		t.Helper()
+		told, err := s.Status(t.Context(), r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return told
+	}
+	got := status(reader("acme"))
 	if got.Manifests != 4 || got.ManifestHits != 2 || got.Blobs != 12 || got.BlobHits != 6 || got.Fetched != size || got.Sent != 1000 || !got.Since.Equal(s.clock.Now()) {
 		t.Errorf("it tells %+v, of %d bytes", got.Stats, size)
 	}
@@ -113,10 +121,10 @@ func TestTheStatusTellsWhatWasSavedAndToEachItsOwn(t *testing.T) {
 		t.Errorf("acme is told of %v", got.Usage.Organizations)
 	}
 	operator := cache.Reader{Actor: account.Actor{UserID: "o", Operator: true}}
-	if got := s.Status(operator); len(got.Usage.Organizations) != 2 {
+	if got := status(operator); len(got.Usage.Organizations) != 2 {
 		t.Errorf("an operator is told of %v", got.Usage.Organizations)
 	}
-	if got := s.Status(cache.Reader{Actor: account.Actor{UserID: "m"}}); len(got.Usage.Organizations) != 0 {
+	if got := status(cache.Reader{Actor: account.Actor{UserID: "m"}}); len(got.Usage.Organizations) != 0 {
 		t.Errorf("who reads for nobody is told of %v", got.Usage.Organizations)
 	}
 	_, err := s.Manifest(t.Context(), cache.Reader{Actor: account.Actor{UserID: "m"}}, s.ref(t, "acme/train:v1"))

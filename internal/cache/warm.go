@@ -3,6 +3,7 @@ package cache
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"runtime"
 	"strings"
@@ -30,19 +31,33 @@ type Warmed struct {
 	Kept   bool  // it was kept already
 }
 
-// Warm has what an image is made of be kept, as a pull by this reader would. Of an index
-// it takes the images for these platforms, such as linux/arm64, or AllPlatforms; for this
-// machine's where none is named. Report is called for each blob, one at a time. It gives
-// the digest that the reference names. Errors are faults.
-func (c *Cache) Warm(ctx context.Context, reader Reader, ref image.Reference, wanted []string, report func(Warmed)) (digest.Digest, error) {
-	matcher, err := matcherOf(wanted)
+// Wish is what Warm is to do.
+type Wish struct {
+	// Platforms are those whose images are taken of an index, such as linux/arm64, or
+	// AllPlatforms; this machine's where none is named.
+	Platforms []string
+
+	// Pin has them stay, whatever the limit: for whoever runs the installation.
+	Pin bool
+}
+
+// Warm has what an image is made of be kept, as a pull by this reader would. Report is
+// called for each blob, one at a time. It gives the digest that the reference names.
+// Errors are faults.
+func (c *Cache) Warm(ctx context.Context, reader Reader, ref image.Reference, wish Wish, report func(Warmed)) (digest.Digest, error) {
+	matcher, err := matcherOf(wish.Platforms)
 	if err != nil {
 		return "", err
 	}
-	w := warming{cache: c, reader: reader, ref: ref, wanted: matcher, report: report, seen: make(map[digest.Digest]bool)}
+	if wish.Pin {
+		if err := reader.Actor.MayOperate(); err != nil {
+			return "", err
+		}
+	}
+	w := warming{cache: c, reader: reader, ref: ref, wanted: matcher, pins: wish.Pin, report: report, seen: make(map[digest.Digest]bool)}
 	top, err := w.take(ctx, ref, deepest)
 	if err == nil && w.images == 0 {
-		return "", fault.InvalidField("platform", "platform_mismatch", "%s has no image for %s", ref, platformNames(wanted)).
+		return "", fault.InvalidField("platform", "platform_mismatch", "%s has no image for %s", ref, platformNames(wish.Platforms)).
 			WithHint("Name a platform that it has, or %s.", AllPlatforms)
 	}
 	return top, err
@@ -101,6 +116,7 @@ type warming struct {
 	reader Reader
 	ref    image.Reference
 	wanted platforms.Matcher // nil: all
+	pins   bool
 	report func(Warmed)
 	seen   map[digest.Digest]bool
 	images int
@@ -110,6 +126,14 @@ type warming struct {
 func (w *warming) take(ctx context.Context, ref image.Reference, depth int) (digest.Digest, error) {
 	m, err := w.cache.Manifest(ctx, w.reader, ref)
 	if err != nil {
+		return "", err
+	}
+	if w.pins && depth == deepest { // noted first, so that whatever comes of it can be taken back
+		if err := w.cache.setPin(ctx, w.ref, m.Digest); err != nil {
+			return "", err
+		}
+	}
+	if err := w.pin(ctx, m.Digest); err != nil {
 		return "", err
 	}
 	images, isIndex, err := imagesOf(m, w.wanted)
@@ -142,6 +166,9 @@ func (w *warming) blobs(ctx context.Context, m Manifest) error {
 			continue
 		}
 		w.seen[d.Digest] = true
+		if err := w.pin(ctx, d.Digest); err != nil {
+			return errors.Join(err, group.Wait())
+		}
 		group.Go(func() error {
 			warmed, err := w.blob(reading, d)
 			if err == nil {
@@ -153,6 +180,14 @@ func (w *warming) blobs(ctx context.Context, m Manifest) error {
 		})
 	}
 	return group.Wait()
+}
+
+// pin has a blob stay, before it comes, if that is wished.
+func (w *warming) pin(ctx context.Context, d digest.Digest) error {
+	if !w.pins {
+		return nil
+	}
+	return w.cache.config.Content.Pin(ctx, d)
 }
 
 // blob has a blob be kept, by reading it to its end.

@@ -42,7 +42,7 @@ func newCache(s *session) *cobra.Command {
 			say(c.OutOrStdout(), "Serving the cache on %s\n", url)
 		})
 	}
-	c.AddCommand(newCacheConfig(s), newCacheStatus(s), newCacheWarm(s), newCacheToken(s))
+	c.AddCommand(newCacheConfig(s), newCacheStatus(s), newCacheWarm(s), newCacheUnpin(s), newCacheToken(s))
 	return c
 }
 

@@ -63,6 +63,16 @@ func printCacheStatus(out io.Writer, s wire.CacheStatus) error {
 			return err
 		}
 	}
+	if len(s.Pins) > 0 {
+		say(out, "\n")
+		rows := make([][]string, 0, len(s.Pins))
+		for _, p := range s.Pins {
+			rows = append(rows, []string{harmless(p.Image), harmless(p.Digest)})
+		}
+		if err := table(out, []string{"PINNED", "DIGEST"}, rows); err != nil {
+			return err
+		}
+	}
 	if len(s.Quotas) == 0 {
 		return nil
 	}

@@ -25,6 +25,7 @@ func newCacheWarm(s *session) *cobra.Command {
 	at := cacheFlag(c)
 	project := projectFlag(c)
 	platforms := c.Flags().StringSlice("platform", nil, "platform to take of images for several, such as linux/arm64, or all (default: the cache's own)")
+	pin := c.Flags().Bool("pin", false, "have them stay, whatever the limit (operators only); unpin lets them go")
 	asJSON := c.Flags().Bool("json", false, "print JSON: for each image its digest, or what went wrong")
 	c.RunE = s.calling(func(c *cobra.Command, api *client.Client, args []string) error {
 		images, err := readImageList(args[0], c.InOrStdin())
@@ -40,7 +41,7 @@ func newCacheWarm(s *session) *cobra.Command {
 			return err
 		}
 		defer kept.Close()
-		return warmAll(c, kept, found, images, *platforms, *asJSON)
+		return warmAll(c, kept, found.ID, images, wire.CacheWarm{Platforms: *platforms, Pin: *pin}, *asJSON)
 	})
 	return c
 }
@@ -89,7 +90,7 @@ type warmed struct {
 }
 
 // warmAll goes on with the next image when one fails.
-func warmAll(c *cobra.Command, kept *client.Client, project wire.Project, images, platforms []string, asJSON bool) error {
+func warmAll(c *cobra.Command, kept *client.Client, project string, images []string, wish wire.CacheWarm, asJSON bool) error {
 	out, failed := c.OutOrStdout(), 0
 	all := make([]warmed, 0, len(images))
 	for _, name := range images {
@@ -97,7 +98,8 @@ func warmAll(c *cobra.Command, kept *client.Client, project wire.Project, images
 		if !asJSON {
 			say(out, "%s\n", harmless(name))
 		}
-		digest, err := kept.WarmCache(c.Context(), project.ID, wire.CacheWarm{Image: name, Platforms: platforms}, func(line wire.CacheWarmed) {
+		wish.Image = name
+		digest, err := kept.WarmCache(c.Context(), project, wish, func(line wire.CacheWarmed) {
 			w.Blobs++
 			how := "kept already"
 			if !line.Kept {
@@ -134,4 +136,26 @@ func warmAll(c *cobra.Command, kept *client.Client, project wire.Project, images
 			WithHint("What was fetched of them stays; run it again when what is told above is mended.")
 	}
 	return nil
+}
+
+func newCacheUnpin(s *session) *cobra.Command {
+	c := &cobra.Command{
+		Use: "unpin IMAGE…", Short: "Let images go that were pinned with warm --pin, when room is needed (operators only)", Args: cobra.MinimumNArgs(1),
+	}
+	at := cacheFlag(c)
+	c.RunE = s.calling(func(c *cobra.Command, api *client.Client, images []string) error {
+		kept, err := api.Cache(*at)
+		if err != nil {
+			return err
+		}
+		defer kept.Close()
+		for _, name := range images {
+			if err := kept.UnpinCached(c.Context(), name); err != nil {
+				return err
+			}
+			say(c.OutOrStdout(), "%s goes when room is needed.\n", harmless(name))
+		}
+		return nil
+	})
+	return c
 }

@@ -70,6 +70,19 @@ func (c *Client) WarmCache(ctx context.Context, project string, asked wire.Cache
 	return "", unreadable(lines.Err())
 }
 
+// UnpinCached lets an image go from the server's pull-through cache when room is needed.
+func (c *Client) UnpinCached(ctx context.Context, image string) error {
+	text, err := json.Marshal(wire.CacheUnpin{Image: image})
+	if err != nil {
+		return fmt.Errorf("making a request: %w", err)
+	}
+	response, err := c.askCache(ctx, http.MethodPost, "unpin", "", text)
+	if err != nil {
+		return err
+	}
+	return decode(response, nil)
+}
+
 // CacheReader is who logs in at a cache; for caches.
 func (c *Client) CacheReader(ctx context.Context, login wire.CacheLogin) (reader wire.CacheReader, err error) {
 	return reader, c.post(ctx, "cache/readers/", login, &reader)

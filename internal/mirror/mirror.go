@@ -125,18 +125,19 @@ func (d *door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // serve is the table of contents.
 func (d *door) serve(w *recorder, r *http.Request, v *visit) error {
 	var err error
-	isWarm := d.config.Extension != nil && r.URL.Path == base+string(nounWarm)
-	if r.Method != http.MethodGet && r.Method != http.MethodHead && !isWarm {
+	asked, isExtension := d.extension(r.URL.Path)
+	switch acts := asked == nounWarm || asked == nounUnpin; {
+	case acts && r.Method != http.MethodPost:
+		return fault.New(fault.Invalid, codeMethod, "this is asked for by POST, and not by %.20q", r.Method).
+			WithHint("Use `fairlead cache`.")
+	case !acts && r.Method != http.MethodGet && r.Method != http.MethodHead:
 		return notForWriting(r.Method)
-	}
-	if isWarm && r.Method != http.MethodPost {
-		return fault.New(fault.Invalid, codeMethod, "warming is asked for by POST, and this is %.20q", r.Method).
-			WithHint("Use `fairlead cache warm`.")
-	}
-	if isWarm || d.config.Extension != nil && r.URL.Path == base+string(nounStatus) {
-		v.target.noun = noun(r.URL.Path[len(base):])
-	} else if v.target, err = parse(r.URL, d.config.Unnamed); err != nil {
-		return err
+	case isExtension:
+		v.target.noun = asked
+	default:
+		if v.target, err = parse(r.URL, d.config.Unnamed); err != nil {
+			return err
+		}
 	}
 	if v.client, err = d.admit(r, v); err != nil {
 		return err
@@ -146,6 +147,8 @@ func (d *door) serve(w *recorder, r *http.Request, v *visit) error {
 		return d.status(w, r, v)
 	case nounWarm:
 		return d.warm(w, r, v)
+	case nounUnpin:
+		return d.unpin(w, r, v)
 	case nounManifests:
 		return d.manifest(w, r, v)
 	case nounBlobs:

@@ -26,6 +26,18 @@ type CacheStatus struct {
 
 	Organizations []CacheUsage `json:"organizations"`
 	Quotas        []CacheQuota `json:"quotas"`
+	Pins          []CachePin   `json:"pins"` // told to operators
+}
+
+// CachePin is an image that stays, whatever the limit.
+type CachePin struct {
+	Image  string `json:"image"`
+	Digest string `json:"digest"`
+}
+
+// CacheUnpin asks a cache to let an image go when room is needed.
+type CacheUnpin struct {
+	Image string `json:"image"`
 }
 
 // CacheUsage is what an organisation's pulls keep; what several use counts for each.
@@ -49,6 +61,7 @@ type CacheQuota struct {
 type CacheWarm struct {
 	Image     string   `json:"image"`
 	Platforms []string `json:"platforms"`
+	Pin       bool     `json:"pin"` // it stays, whatever the limit; for operators
 }
 
 // CacheWarmed is a line of the answer: a blob, and last the image's digest or what went

@@ -174,15 +174,21 @@ func (m Mirror) Referrers(ctx context.Context, client mirror.Client, ref image.R
 }
 
 // Status tells how the cache is.
-func (m Mirror) Status(_ context.Context, client mirror.Client) (wire.CacheStatus, error) {
-	status := m.Cache.Status(readerOf(client))
+func (m Mirror) Status(ctx context.Context, client mirror.Client) (wire.CacheStatus, error) {
+	status, err := m.Cache.Status(ctx, readerOf(client))
+	if err != nil {
+		return wire.CacheStatus{}, err
+	}
 	shown := wire.CacheStatus{
 		Since: wire.NewTime(status.Since), Place: status.Place,
 		StoredBlobs: status.Usage.Blobs, StoredBytes: status.Usage.Bytes, LimitBytes: status.Limit,
 		Manifests: status.Manifests, ManifestHits: status.ManifestHits, ManifestsStale: status.Stale,
 		Blobs: status.Blobs, BlobHits: status.BlobHits, Questions: status.Questions,
 		FetchedBytes: status.Fetched, SentBytes: status.Sent, Downloads: status.Downloads,
-		Organizations: []wire.CacheUsage{}, Quotas: []wire.CacheQuota{},
+		Organizations: []wire.CacheUsage{}, Quotas: []wire.CacheQuota{}, Pins: []wire.CachePin{},
+	}
+	for _, pin := range status.Pins {
+		shown.Pins = append(shown.Pins, wire.CachePin{Image: pin.Image, Digest: pin.Digest.String()})
 	}
 	for _, name := range slices.Sorted(maps.Keys(status.Usage.Organizations)) {
 		shown.Organizations = append(shown.Organizations, wire.CacheUsage{Organization: name, Bytes: status.Usage.Organizations[name]})
@@ -197,9 +203,17 @@ func (m Mirror) Status(_ context.Context, client mirror.Client) (wire.CacheStatu
 }
 
 // Warm has an image be kept.
-func (m Mirror) Warm(ctx context.Context, client mirror.Client, ref image.Reference, platforms []string, report func(wire.CacheWarmed)) (string, error) {
-	digest, err := m.Cache.Warm(ctx, readerOf(client), ref, platforms, func(w cache.Warmed) {
+func (m Mirror) Warm(ctx context.Context, client mirror.Client, ref image.Reference, wish wire.CacheWarm, report func(wire.CacheWarmed)) (string, error) {
+	digest, err := m.Cache.Warm(ctx, readerOf(client), ref, cache.Wish{Platforms: wish.Platforms, Pin: wish.Pin}, func(w cache.Warmed) {
 		report(wire.CacheWarmed{Blob: w.Digest.String(), Size: w.Size, Kept: w.Kept})
 	})
 	return digest.String(), err
+}
+
+// Unpin lets an image go, for whoever runs the installation.
+func (m Mirror) Unpin(ctx context.Context, client mirror.Client, ref image.Reference) error {
+	if err := readerOf(client).Actor.MayOperate(); err != nil {
+		return err
+	}
+	return m.Cache.Unpin(ctx, ref)
 }
