@@ -49,6 +49,8 @@ func TestBadInputIsRefusedWithTheCodeOfTheSpecificationAndAsksTheRegistryNothing
 		{"an address for an upstream", "/v2/127.0.0.1:1/ml/train/manifests/v1", 403, "DENIED", "no registry credential of acme covers"},
 		{"a repository that no credential covers", at + "vision/train/manifests/v1", 403, "DENIED", "no registry credential of acme covers"},
 		{"a blob that nothing leads to", at + "ml/train/blobs/" + someDigest, 404, "BLOB_UNKNOWN", "no manifest of " + upstreamHost + "/ml/train"},
+		{"warming by GET", "/v2/_fairlead/cache/warm", 405, "UNSUPPORTED", "by POST"},
+		{"what the cache does not tell of itself", "/v2/_fairlead/cache/secrets", 404, "UNSUPPORTED", "nothing at"},
 		{"an upload", at + "ml/train/blobs/uploads/1", 404, "UNSUPPORTED", "nothing at"},
 	} {
 		t.Run(bad.name, func(t *testing.T) {
