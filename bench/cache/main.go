@@ -242,6 +242,7 @@ func (b *bench) here() (here []server) {
 
 // run has a child measure one thing, in an empty directory and with empty caches.
 func (b *bench) run(ctx context.Context, k trialKey) (got result, err error) {
+	b.side.Drop() // what is left of whoever was measured before, and has been killed
 	b.side.Use(far.Unthrottled)
 	if k.link != "" {
 		b.side.Use(k.link)

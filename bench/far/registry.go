@@ -91,6 +91,9 @@ func (s *Side) Use(link string) { s.wire.use(link) }
 // counted yet.
 func (s *Side) Sent() int64 { return s.wire.sent.Load() }
 
+// Drop ends the connections that there are; whoever is still there connects anew.
+func (s *Side) Drop() { s.wire.dropAll() }
+
 // Cut takes the registry away for good: open connections end, and new ones are
 // closed at once.
 func (s *Side) Cut() { s.wire.cut() }

@@ -84,6 +84,16 @@ func (w *wire) cut() {
 	w.conns = nil
 }
 
+// dropAll ends all connections; new ones are taken.
+func (w *wire) dropAll() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for c := range w.conns {
+		_ = c.Close()
+		delete(w.conns, c)
+	}
+}
+
 // keep reports false once the wire is cut.
 func (w *wire) keep(c net.Conn) bool {
 	w.mu.Lock()
