@@ -1,7 +1,9 @@
 package cli
 
 import (
+	"context"
 	"io"
+	"log/slog"
 
 	"github.com/spf13/cobra"
 
@@ -22,26 +24,11 @@ func newCache(s *session) *cobra.Command {
 		Args: cobra.NoArgs,
 	}
 	config.Flags(c.Flags())
-	var tokenFile, logLevel, logFormat string
-	c.Flags().StringVar(&tokenFile, "token-file", "", "file that holds the cache's token")
-	c.Flags().StringVar(&logLevel, "log-level", "info", "debug, info, warn or error")
-	c.Flags().StringVar(&logFormat, "log-format", "auto", "text, json, or auto: text on a terminal")
-	c.RunE = func(c *cobra.Command, _ []string) error {
-		logger, err := newLogger(s.streams.Err, logLevel, logFormat)
-		if err != nil {
-			return err
-		}
-		token, err := s.machineToken(tokenFile, "cache")
-		if err != nil {
-			return err
-		}
-		if err := app.KeepMemoryPrivate(); err != nil {
-			return err
-		}
-		return app.RunCache(c.Context(), config, s.server, token, s.version, logger, func(url string) {
+	c.RunE = s.working(c, "cache", func(ctx context.Context, token string, logger *slog.Logger) error {
+		return app.RunCache(ctx, config, s.server, token, s.version, logger, func(url string) {
 			say(c.OutOrStdout(), "Serving the cache on %s\n", url)
 		})
-	}
+	})
 	c.AddCommand(newCacheConfig(s), newCacheStatus(s), newCacheWarm(s), newCacheUnpin(s), newCacheToken(s))
 	return c
 }

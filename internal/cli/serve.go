@@ -1,11 +1,9 @@
 package cli
 
 import (
+	"context"
 	"io"
 	"log/slog"
-	"os"
-	"path/filepath"
-	"strings"
 
 	"github.com/lmittmann/tint"
 	"github.com/spf13/cobra"
@@ -64,23 +62,6 @@ func newLogger(w io.Writer, level, format string) (*slog.Logger, error) {
 	return slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: least})), nil
 }
 
-// machineToken is the token of a machine that works for a server.
-func (s *session) machineToken(file, machine string) (string, error) {
-	token := os.Getenv(tokenVariable)
-	if file != "" {
-		text, err := os.ReadFile(filepath.Clean(file))
-		if err != nil {
-			return "", fault.InvalidField("token-file", "file", "%v", err)
-		}
-		token = strings.TrimSpace(string(text))
-	}
-	if s.server == "" || token == "" {
-		return "", fault.InvalidField("server", "blank", "a %s needs a server and a token", machine).
-			WithHint("Give --server http://HOST:8080, and the token in FAIRLEAD_TOKEN or --token-file.")
-	}
-	return token, nil
-}
-
 func newWorker(s *session) *cobra.Command {
 	var config app.RemoteConfig
 	c := &cobra.Command{
@@ -90,24 +71,9 @@ func newWorker(s *session) *cobra.Command {
 			"(`fairlead worker-token create NAME`) in FAIRLEAD_TOKEN or --token-file; it holds no other secret.",
 	}
 	config.Flags(c.Flags())
-	var tokenFile, logLevel, logFormat string
-	c.Flags().StringVar(&tokenFile, "token-file", "", "file that holds the worker's token")
-	c.Flags().StringVar(&logLevel, "log-level", "info", "debug, info, warn or error")
-	c.Flags().StringVar(&logFormat, "log-format", "auto", "text, json, or auto: text on a terminal")
-	c.RunE = func(c *cobra.Command, _ []string) error {
-		logger, err := newLogger(s.streams.Err, logLevel, logFormat)
-		if err != nil {
-			return err
-		}
-		token, err := s.machineToken(tokenFile, "worker")
-		if err != nil {
-			return err
-		}
-		if err := app.KeepMemoryPrivate(); err != nil {
-			return err
-		}
-		return app.RunWorker(c.Context(), config, s.server, token, s.version, logger)
-	}
+	c.RunE = s.working(c, "worker", func(ctx context.Context, token string, logger *slog.Logger) error {
+		return app.RunWorker(ctx, config, s.server, token, s.version, logger)
+	})
 	c.AddCommand(newWorkerImages(s))
 	return c
 }
