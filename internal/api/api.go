@@ -7,6 +7,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -60,6 +61,10 @@ type Config struct {
 	// Route tells how this server was told to reach a registry, so that
 	// workers go the same way; nil, or a nil route: as everybody does.
 	Route func(host string) *wire.RegistryRoute
+
+	// Origin is scheme://host in front of absolute addresses; "": those of the
+	// request.
+	Origin string
 
 	// Version is what the server says of itself.
 	Version string
@@ -134,7 +139,7 @@ func visitOf(ctx context.Context) *visit { return ctx.Value(visitKey{}).(*visit)
 // may be kept by a cache.
 func (d *door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	began := time.Now()
-	v := &visit{remote: remoteOf(r), origin: originOf(r), url: r.URL}
+	v := &visit{remote: remoteOf(r), origin: cmp.Or(d.config.Origin, originOf(r)), url: r.URL}
 	answer := &recorder{ResponseWriter: w}
 	header := w.Header()
 	header.Set("Cache-Control", "no-store")

@@ -30,6 +30,10 @@ type Config struct {
 	Listen  string
 	DataDir string
 
+	// PublicURL is how people and programs reach the server, such as
+	// https://fairlead.example, where it is not the address that they ask.
+	PublicURL string
+
 	// Database and KeyFile are below DataDir if empty.
 	Database string
 	KeyFile  string
@@ -124,7 +128,8 @@ type RegistryConfig struct {
 
 // Flags defines the flags of c on set; their defaults are c's present values.
 func (c *Config) Flags(set *pflag.FlagSet) {
-	set.StringVar(&c.Listen, "listen", "127.0.0.1:8080", "address to serve the API on")
+	set.StringVar(&c.Listen, "listen", "127.0.0.1:8080", "address to serve on")
+	set.StringVar(&c.PublicURL, "public-url", "", "how people reach the server, such as https://fairlead.example, for links and sign-ins (default the address that they ask)")
 	set.StringVar(&c.DataDir, "data-dir", defaultDataDir(), "directory of everything that is kept")
 	set.StringVar(&c.Database, "database", "", "database file (default DATA-DIR/fairlead.db)")
 	set.StringVar(&c.KeyFile, "key-file", "", "file of the sealing keys, made on first start (default DATA-DIR/keys.json)")
@@ -276,6 +281,9 @@ func (c Config) settled() (Config, error) {
 	if _, _, err := net.SplitHostPort(c.Listen); err != nil {
 		errs = append(errs, fault.InvalidField("listen", "address", "%q is no HOST:PORT", c.Listen))
 	}
+	public, err := publicURL(c.PublicURL)
+	errs = append(errs, err)
+	c.PublicURL = public
 	dir, err := filepath.Abs(c.DataDir)
 	if err != nil {
 		errs = append(errs, fault.InvalidField("data-dir", "directory", "%v", err))
@@ -306,6 +314,20 @@ func (c Config) settled() (Config, error) {
 		errs = append(errs, fault.InvalidField("log-format", "choice", "%q is none of text, json and auto", c.LogFormat))
 	}
 	return c, fault.Join(errs...)
+}
+
+// publicURL is the server's own address, as an origin: no path and no login.
+func publicURL(text string) (string, error) {
+	if text == "" {
+		return "", nil
+	}
+	address, err := url.Parse(text)
+	if err != nil || (address.Scheme != "https" && address.Scheme != "http") || address.Host == "" || address.User != nil ||
+		strings.Trim(address.Path, "/") != "" || address.RawQuery != "" || address.Fragment != "" {
+		return "", fault.InvalidField("public-url", "address", "is not an address of a server alone").
+			WithHint("Write it as https://HOST, without a path or a login.")
+	}
+	return address.Scheme + "://" + address.Host, nil
 }
 
 // check reports every setting of pulls that makes no sense.

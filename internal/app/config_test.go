@@ -205,3 +205,16 @@ func TestALimitOfPullsThatMakesNoSenseIsNamedByItsFlag(t *testing.T) {
 		}
 	}
 }
+
+func TestThePublicAddressIsAServersAlone(t *testing.T) {
+	for text, want := range map[string]string{"": "", "https://fairlead.example/": "https://fairlead.example", "http://10.0.0.7:8080": "http://10.0.0.7:8080"} {
+		if got, err := publicURL(text); got != want || err != nil {
+			t.Errorf("publicURL(%q) = %q, %v; want %q", text, got, err, want)
+		}
+	}
+	for _, text := range []string{"fairlead.example", "ftp://fairlead.example", "https://", "https://ada:secret@fairlead.example", "https://fairlead.example/below", "https://fairlead.example?x=1"} {
+		if _, err := publicURL(text); !fault.Is(err, fault.Invalid) || strings.Contains(err.Error(), "secret") {
+			t.Errorf("publicURL(%q): %v", text, err)
+		}
+	}
+}
