@@ -65,6 +65,7 @@ func auditEventOf(event audit.Event) wire.AuditEvent {
 		ID: event.ID, Time: wire.NewTime(event.Time), Actor: event.Actor, ActorID: event.ActorID, Remote: event.Remote,
 		Verb: string(event.Verb), Result: event.Result, Organization: event.OrganizationID,
 		ObjectID: event.ObjectID, ObjectName: event.ObjectName, Execution: event.ExecutionID, Details: orEmptyMap(event.Details),
+		Hash: event.Hash.String(), Previous: event.Previous.String(),
 	}
 }
 

@@ -4,6 +4,10 @@
 //
 // Stores take the event of a change together with the change and write both
 // in one transaction, so that neither can be without the other.
+//
+// The rows are a chain: each has the hash of itself and of the row before it, so
+// that Verify finds what was changed, taken out or put in behind the product's
+// back.
 package audit
 
 import "time"
@@ -45,6 +49,7 @@ const (
 	ExecutionDelete    Verb = "execution.delete"
 	DatumPurge         Verb = "datum.purge"
 	GrantIssue         Verb = "grant.issue"
+	TrailExpire        Verb = "audit.expire"
 )
 
 // ResultOK is the result of what came out right; any other result is the code
@@ -77,4 +82,8 @@ type Event struct {
 	// Details are further names, numbers and codes, such as the repository
 	// of a grant.
 	Details map[string]string
+
+	// Hash is the row's link of the chain, and Previous that of the row before
+	// it; set when it is stored. See Digest.
+	Hash, Previous Hash
 }

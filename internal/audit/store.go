@@ -5,6 +5,8 @@ import "context"
 // Store keeps the trail of what changes nothing by itself, such as a grant.
 // (A change takes its own event along.) Its methods may be called concurrently.
 type Store interface {
+	ChainReader
+
 	// Record appends the events, all or none, in their order. What has
 	// returned is durable.
 	Record(ctx context.Context, events ...Event) error

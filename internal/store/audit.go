@@ -14,30 +14,41 @@ func (s *Store) Record(ctx context.Context, events ...audit.Event) error {
 	return s.write(ctx, auditTrail, func(ctx context.Context, tx *Tx) error { return insertEvents(ctx, tx, events...) })
 }
 
-// insertEvents appends the events. Their ids are drawn inside the transaction,
-// so that whoever has read up to one id never finds a smaller one later.
+// insertEvents appends the events to the chain. Their ids are drawn inside the
+// transaction, so that whoever has read up to one id never finds a smaller one
+// later.
 func insertEvents(ctx context.Context, tx *Tx, events ...audit.Event) error {
-	last, err := advance(ctx, tx, "audit", len(events))
+	chain, err := scanChain(tx.row(ctx, selectChain))
 	if err != nil {
 		return err
 	}
-	for i, e := range events {
+	head := chain.Head
+	for _, e := range events {
+		e = e.Clean()
+		e.ID, e.Previous = head.ID+1, head.Hash
+		e.Hash = e.Digest()
 		details, err := document(e.Details)
 		if err != nil {
 			return err
 		}
 		_, err = tx.exec(ctx, `
 			INSERT INTO audit_events (id, time, actor, actor_id, remote, verb, result,
-				organization_id, object_id, object_name, execution_id, details)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`,
-			last-int64(len(events)-1-i), micros(e.Time), e.Actor, e.ActorID, e.Remote, string(e.Verb), e.Result,
-			e.OrganizationID, e.ObjectID, e.ObjectName, e.ExecutionID, details)
+				organization_id, object_id, object_name, execution_id, details, hash, previous)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)`,
+			e.ID, micros(e.Time), e.Actor, e.ActorID, e.Remote, string(e.Verb), e.Result,
+			e.OrganizationID, e.ObjectID, e.ObjectName, e.ExecutionID, details, e.Hash[:], e.Previous[:])
 		if err != nil {
 			return err
 		}
+		head = e.Point()
 	}
-	return nil
+	return moveHead(ctx, tx, head)
 }
+
+// selectEvent lists an event as scanEvent reads it.
+const selectEvent = `
+	SELECT id, time, actor, actor_id, remote, verb, result, organization_id, object_id, object_name, execution_id, details, hash, previous
+	FROM audit_events`
 
 // Events implements audit.Store.
 func (s *Store) Events(ctx context.Context, filter audit.Filter) (events []audit.Event, count int, err error) {
@@ -54,9 +65,7 @@ func (s *Store) Events(ctx context.Context, filter audit.Filter) (events []audit
 			return err
 		}
 		page := wanted.page(filter.Limit, filter.Offset)
-		rows, err := r.query(ctx, `
-			SELECT id, time, actor, actor_id, remote, verb, result, organization_id, object_id, object_name, execution_id, details
-			FROM audit_events`+wanted.where()+` ORDER BY id DESC`+page, wanted.args...)
+		rows, err := r.query(ctx, selectEvent+wanted.where()+` ORDER BY id DESC`+page, wanted.args...)
 		events, err = collect(rows, err, scanEvent)
 		return err
 	})
@@ -65,6 +74,7 @@ func (s *Store) Events(ctx context.Context, filter audit.Filter) (events []audit
 
 func scanEvent(row scanner) (e audit.Event, err error) {
 	err = row.Scan(&e.ID, instant{&e.Time}, &e.Actor, &e.ActorID, &e.Remote, &e.Verb, &e.Result,
-		&e.OrganizationID, &e.ObjectID, &e.ObjectName, &e.ExecutionID, fromDocument{&e.Details})
+		&e.OrganizationID, &e.ObjectID, &e.ObjectName, &e.ExecutionID, fromDocument{&e.Details},
+		hash{&e.Hash}, hash{&e.Previous})
 	return e, err
 }

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"context"
 	"database/sql"
 	"errors"
 	"fmt"
@@ -128,6 +129,45 @@ func commonPragmas() []string {
 		"temp_store(MEMORY)",                                        // sorting leaves nothing in /tmp
 		"trusted_schema(0)",                                         // the file cannot make us call functions
 	}
+}
+
+// trailGuards are the triggers that keep the rows of the audit trail as they
+// were written: a row is hashed once, and goes only when it is below the floor,
+// which moves to a row that is there. Whoever owns the file can drop them; Verify
+// is for that.
+var trailGuards = []string{
+	`CREATE TRIGGER IF NOT EXISTS audit_events_append BEFORE INSERT ON audit_events
+	WHEN NEW.id <= (SELECT head_id FROM audit_chain)
+	BEGIN SELECT RAISE(ABORT, 'the audit trail is written at its end only'); END`,
+	`CREATE TRIGGER IF NOT EXISTS audit_events_keep BEFORE UPDATE ON audit_events
+	WHEN length(OLD.hash) > 0 OR NEW.id <> OLD.id OR NEW.time <> OLD.time OR NEW.actor <> OLD.actor OR NEW.actor_id <> OLD.actor_id
+		OR NEW.remote <> OLD.remote OR NEW.verb <> OLD.verb OR NEW.result <> OLD.result OR NEW.organization_id <> OLD.organization_id
+		OR NEW.object_id <> OLD.object_id OR NEW.object_name <> OLD.object_name OR NEW.execution_id <> OLD.execution_id OR NEW.details <> OLD.details
+	BEGIN SELECT RAISE(ABORT, 'a row of the audit trail is never changed'); END`,
+	`CREATE TRIGGER IF NOT EXISTS audit_events_remove BEFORE DELETE ON audit_events
+	WHEN OLD.id > (SELECT floor_id FROM audit_chain)
+	BEGIN SELECT RAISE(ABORT, 'a row of the audit trail is removed only for its age'); END`,
+	`CREATE TRIGGER IF NOT EXISTS audit_chain_forward BEFORE UPDATE ON audit_chain
+	WHEN NEW.id <> OLD.id OR NEW.head_id < OLD.head_id OR NEW.floor_id < OLD.floor_id OR NEW.floor_id > NEW.head_id
+		OR NEW.head_id = OLD.head_id AND NEW.head_hash <> OLD.head_hash
+		OR NEW.floor_id = OLD.floor_id AND NEW.floor_hash <> OLD.floor_hash
+		OR NEW.floor_id > OLD.floor_id AND NEW.floor_hash <> (SELECT hash FROM audit_events WHERE id = NEW.floor_id)
+	BEGIN SELECT RAISE(ABORT, 'the chain of the audit trail goes forward only'); END`,
+	`CREATE TRIGGER IF NOT EXISTS audit_chain_stay BEFORE DELETE ON audit_chain
+	BEGIN SELECT RAISE(ABORT, 'the chain of the audit trail stays'); END`,
+	`CREATE TRIGGER IF NOT EXISTS audit_chain_one BEFORE INSERT ON audit_chain
+	BEGIN SELECT RAISE(ABORT, 'there is one chain of the audit trail'); END`,
+}
+
+// guardTrail sees to it that the triggers are there, also in a file that was put
+// together from a dump of the tables.
+func guardTrail(ctx context.Context, db *sql.DB) error {
+	for _, text := range trailGuards {
+		if _, err := db.ExecContext(ctx, text); err != nil {
+			return fmt.Errorf("guarding the audit trail: %w", err)
+		}
+	}
+	return nil
 }
 
 // fileURL is the driver's name of the file with those settings, whatever

@@ -80,7 +80,7 @@ func Open(ctx context.Context, dsn string) (_ *Store, err error) {
 		return nil, err
 	}
 	s.texts = newStatements(s.reads)
-	return s, nil
+	return s, s.chainOld(ctx)
 }
 
 // Close waits for the changes under way and closes the database. Whatever is
@@ -126,8 +126,10 @@ func migrate(ctx context.Context, db *sql.DB, path string) error {
 		return fault.New(fault.Invalid, "database_newer", "the database %q was changed by a later Fairlead than this one", path).
 			WithHint("Start the later one, or put back the copy of the database from before the upgrade.")
 	}
-	_, err = provider.Up(ctx)
-	return err
+	if _, err = provider.Up(ctx); err != nil {
+		return err
+	}
+	return guardTrail(ctx, db)
 }
 
 // read runs fn with the readers.

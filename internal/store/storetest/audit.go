@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"fmt"
+	"time"
 
 	"fairlead.dev/fairlead/internal/audit"
 )
@@ -18,7 +19,41 @@ var trail = []sentence{
 		h.same(2, count)
 		h.same(true, got[0].ID == got[1].ID+1)
 		first.ID, second.ID = got[1].ID, got[0].ID
+		first.Previous, second.Previous = got[1].Previous, got[1].Hash
+		first.Hash = first.Digest()
+		second.Hash = second.Digest()
 		h.same([]audit.Event{second, first}, got)
+	}},
+	{"every event is hashed with the one before it, whatever it holds", func(h *house) {
+		odd := event(audit.ExecutionCreate, "a\x00b\xff, 5:x,\u2028")
+		odd.Time = noon.Add(7 * time.Nanosecond).In(time.FixedZone("", 3600))
+		odd.Details = map[string]string{"": "", "z": "1", "a\xff": "\xfe<&>"}
+		h.check(h.Record(h.ctx, odd, audit.Event{}))
+		h.restart()
+		h.check(h.Record(h.ctx, event(audit.KeysRotate, "after")))
+		var at audit.Point
+		chain, links, err := h.ReadChain(h.ctx, 0, 100)
+		h.check(err)
+		for _, link := range links {
+			h.same(at, audit.Point{ID: link.ID - 1, Hash: link.Previous})
+			h.same(link.Hash, link.Digest())
+			at = link.Point()
+		}
+		h.same(audit.Chain{Head: at}, chain)
+		report, err := audit.Verify(h.ctx, h, audit.Point{}, nil)
+		h.check(err)
+		h.same(audit.Report{Count: at.ID, Chain: chain, First: &links[0].Event, Last: &links[len(links)-1].Event}, report)
+	}},
+	{"the chain is read from a row on, as many as are asked for", func(h *house) {
+		for i := range 5 {
+			h.check(h.Record(h.ctx, event(audit.KeysRotate, fmt.Sprint(i))))
+		}
+		chain, links, err := h.ReadChain(h.ctx, 2, 3)
+		h.check(err)
+		h.same([]int64{3, 4, 5}, []int64{links[0].ID, links[1].ID, links[2].ID})
+		_, links, err = h.ReadChain(h.ctx, chain.Head.ID, 3)
+		h.check(err)
+		h.same(0, len(links))
 	}},
 	{"a list is bounded by organisation, verb and execution", func(h *house) {
 		for i := range 6 {
