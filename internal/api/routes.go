@@ -74,6 +74,7 @@ func (d *door) routes() {
 	get(closed, "explain/", "Which credential an image would be pulled with, and why", d.explain)
 
 	get(closed, "audit/", "Who did what (admins, operators)", d.listAudit)
+	plain(closed, http.MethodGet, "audit/verify/", "Whether the audit trail is as it was written (operators)", http.StatusOK, describeVerify, d.verifyAudit)
 	post(closed, "keys/rotate/", "Seal every secret with a new key (operators)", d.rotateKeys)
 
 	get(closed, "tokens/", "My tokens", d.listTokens)

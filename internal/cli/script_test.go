@@ -3,6 +3,7 @@ package cli_test
 import (
 	"bufio"
 	"cmp"
+	"database/sql"
 	"errors"
 	"flag"
 	"fmt"
@@ -48,6 +49,7 @@ const registryPassword = "correct-horse-battery-staple"
 //	small-disk D S   mounts a file system of size S on D, or makes it that large
 //	commit B M FILE… commits the files, by their last names, with the message M to
 //	                 the branch B of the repository $GIT_URL, and sets COMMIT
+//	database SQL…    runs the statements on the server's database, past the program
 //	watch ARG…       runs `fairlead ARG…` in the background, as what writes cores
 //	memory TEXT      looks for a text in the memory of what watch started
 //	crash            ends that as a bug would, and looks for its core
@@ -76,7 +78,7 @@ func TestStories(t *testing.T) {
 			"serve": serve, "kill-server": kill, "end-server": end, "interrupt": interrupt,
 			"attempts": waitForAttempts, "never-twice": neverTwice, "small-disk": smallDisk,
 			"commit": commit, "watch": watch, "memory": memory, "crash": crash, "pull-through": pullThrough,
-			"refused-soon": refusedSoon, "serve-cache": serveCache, "end-cache": endCache,
+			"refused-soon": refusedSoon, "serve-cache": serveCache, "end-cache": endCache, "database": database,
 		},
 	})
 }
@@ -185,6 +187,17 @@ func (s *server) stop(signal os.Signal) {
 
 func kill(ts *testscript.TestScript, _ bool, _ []string) { serverOf(ts).stop(syscall.SIGKILL) }
 func end(ts *testscript.TestScript, _ bool, _ []string)  { serverOf(ts).stop(syscall.SIGTERM) }
+
+// database does to the server's database what its owner can.
+func database(ts *testscript.TestScript, _ bool, args []string) {
+	db, err := sql.Open("sqlite", filepath.Join(ts.Getenv("WORK"), "data", "fairlead.db"))
+	ts.Check(err)
+	defer func() { ts.Check(db.Close()) }()
+	for _, text := range args {
+		_, err := db.Exec(text)
+		ts.Check(err)
+	}
+}
 
 // interrupt runs `fairlead ARG…` and interrupts it at its first line of output,
 // which only the step writes. Its whole output is then in the file `output`.

@@ -101,12 +101,3 @@ func (c *Client) Explain(ctx context.Context, project, image string) (explained 
 	query := url.Values{"project": {project}, "image": {image}}
 	return explained, c.get(ctx, "explain/", query, &explained)
 }
-
-// Audit are the newest events, at most limit, of an execution if one is given.
-func (c *Client) Audit(ctx context.Context, execution string, limit int) ([]wire.AuditEvent, error) {
-	query := url.Values{}
-	if execution != "" {
-		query.Set("execution", execution)
-	}
-	return some[wire.AuditEvent](ctx, c, "audit/", query, limit)
-}

@@ -11,26 +11,6 @@ import (
 	"fairlead.dev/fairlead/internal/wire"
 )
 
-func newKeys(s *session) *cobra.Command {
-	c := &cobra.Command{Use: "keys", Short: "The keys that seal secrets (operators only)"}
-	rotate := &cobra.Command{Use: "rotate", Short: "Make a new key and seal every secret anew, with the server up"}
-	asJSON := jsonFlag(rotate)
-	rotate.RunE = s.calling(func(c *cobra.Command, api *client.Client, _ []string) error {
-		done, err := api.RotateKeys(c.Context())
-		if err != nil || *asJSON {
-			if err == nil {
-				err = printJSON(c.OutOrStdout(), done)
-			}
-			return err
-		}
-		say(c.OutOrStdout(), "Secrets are sealed with key %d now: %d sealed anew, %d old keys retired. Back up the key file.\n",
-			done.KeyID, done.Resealed, done.Retired)
-		return nil
-	})
-	c.AddCommand(rotate)
-	return c
-}
-
 func newAudit(s *session) *cobra.Command {
 	var execution string
 	var limit int
@@ -52,5 +32,6 @@ func newAudit(s *session) *cobra.Command {
 				return []string{at(e.Time), e.Actor, e.Remote, e.Verb, e.Result, e.ObjectName, strings.Join(details, " ")}
 			})
 	})
+	c.AddCommand(newAuditVerify(s))
 	return c
 }
