@@ -89,6 +89,12 @@ var plan = []room{
 	{"oci", words, nil, "a client of registries knows words, never nouns"},
 	{"diagnosis", sum(words, "oci"), none, "what a registry answered becomes a sentence here and nowhere else; it needs words and the protocol's errors"},
 	{"grant", sum(words, "oci", "diagnosis"), nil, "trading a secret for a grant needs words and the protocol; it knows no accounts and no database"},
+	{
+		"courier",
+		[]string{"fault", "secret"},
+		[]string{"github.com/wneessen/go-mail"},
+		"carrying mail and webhooks needs words alone; who is told, and what, is its caller's to know",
+	},
 	{"vault", words, nil, "sealing knows words, never nouns: rows are its caller's"},
 	{
 		"unpack", none,
@@ -194,6 +200,11 @@ var plan = []room{
 
 	// What tests stand on.
 	{"grant/granttest", sum(words, "oci"), nil, "honest registries for tests and the demo know none of what they are to test but the protocol"},
+	{
+		"courier/couriertest", none,
+		[]string{"github.com/emersion/go-smtp", "github.com/emersion/go-sasl"},
+		"what mail and webhooks arrive at in tests knows none of what it is to test",
+	},
 	{"depot/depottest", none, nil, "what stands for the clouds' stores in tests knows none of what it is to test"},
 	{"engine/enginetest", sum(words, "engine", "demoimage"), nil, "the suite knows the engine's interface and makes its images itself"},
 	{"store/storetest", sum(words, nouns...), nil, "the suite knows the interfaces, not the store"},
@@ -248,10 +259,12 @@ var only = []struct {
 	{"github.com/johannesboyne/gofakes3", []string{"depot/depottest"}},
 	{"gocloud.dev", []string{"depot", "depot/bucket"}},
 	{"net/http", []string{
-		"oci", "diagnosis", "grant", "pull", "depot/bucket", "depot/depottest", "inputs", "gitfetch", "api", "mirror", "client", "app", "demo",
+		"oci", "diagnosis", "grant", "pull", "depot/bucket", "depot/depottest", "inputs", "gitfetch", "courier", "courier/couriertest", "api", "mirror", "client", "app", "demo",
 		"grant/granttest", "gitfetch/gittest", "bench", "bench/far", "bench/pull", "bench/cache",
 	}},
 	{"github.com/go-git", []string{"gitfetch"}},
+	{"github.com/wneessen/go-mail", []string{"courier"}},
+	{"github.com/emersion/go-smtp", []string{"courier/couriertest"}},
 }
 
 // unreachable are rooms that a room does not link by any way round.
@@ -263,7 +276,7 @@ var unreachable = []struct {
 	{"worker", []string{"store", "vault", "broker", "grant", "registry", "dispatch", "api", "app"}, "a worker holds no keys and no database"},
 	{"client", nouns, "the client can be lent alone"},
 	{"grant", nouns, "grant can be read, tested and lent alone"},
-	{"cmd/fairlead", []string{"depot/depottest", "engine/enginetest", "store/storetest"}, "the product holds no tests"},
+	{"cmd/fairlead", []string{"courier/couriertest", "depot/depottest", "engine/enginetest", "store/storetest"}, "the product holds no tests"},
 }
 
 // lent are what a room takes of another that it may use for its words alone.
