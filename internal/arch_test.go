@@ -22,7 +22,7 @@ const module = "fairlead.dev/fairlead"
 // Floors that several rows speak of.
 var (
 	words = []string{"image", "secret", "fault"}
-	nouns = []string{"account", "audit", "registry", "project", "execution", "valohaiyaml", "source"}
+	nouns = []string{"account", "audit", "registry", "project", "execution", "valohaiyaml", "source", "notice"}
 )
 
 // room is a row of the import table.
@@ -69,6 +69,12 @@ var plan = []room{
 		sum(words, "account", "audit"),
 		[]string{"github.com/google/uuid"},
 		"credentials know words, who asks, and leave audit events; how they are traded or sealed is for grant and vault",
+	},
+	{
+		"notice",
+		sum(words, "account", "audit"),
+		[]string{"github.com/google/uuid"},
+		"who is told of what knows words, who asks, and leaves audit events; sealing reaches it as an interface, and how a notice travels is courier's",
 	},
 	{"source", words, []string{"github.com/dustin/go-humanize"}, "a package of code is a noun of its own and knows words alone"},
 	{"valohaiyaml", words, []string{"go.yaml.in/yaml/v4"}, "the file format knows words alone"},
@@ -135,6 +141,12 @@ var plan = []room{
 		"handing out executions needs nouns alone: no images, no secrets, no database",
 	},
 	{
+		"outbox",
+		sum(words, "account", "audit", "registry", "execution", "notice", "courier"),
+		[]string{"github.com/google/uuid"},
+		"telling what happened needs the nouns that it happened to, and the courier; no door and no database",
+	},
+	{
 		"worker",
 		sum(words, "oci", "pull", "inputs", "engine", "client", "wire", "source", "execution"),
 		nil,
@@ -159,7 +171,7 @@ var plan = []room{
 	{"client", sum(words, "wire"), none, "the client speaks the API as anybody else's would"},
 	{
 		"api",
-		slices.Concat(words, nouns, []string{"broker", "dispatch", "wire"}),
+		slices.Concat(words, nouns, []string{"broker", "dispatch", "outbox", "wire"}),
 		[]string{"github.com/danielgtaylor/huma/v2"},
 		"the HTTP door calls nouns and trades: no store, no SQL, no registry",
 	},
@@ -178,14 +190,14 @@ var plan = []room{
 	// F6: the plan.
 	{
 		"app/adapter",
-		sum(words, "vault", "grant", "oci", "gitfetch", "account", "registry", "project", "execution", "broker", "cache", "dispatch", "worker", "wire", "mirror"),
+		sum(words, "vault", "grant", "oci", "gitfetch", "account", "registry", "project", "execution", "broker", "cache", "dispatch", "notice", "worker", "wire", "mirror"),
 		none,
 		"adapters fit the tools to the interfaces of those who use them",
 	},
 	{
 		"app",
 		slices.Concat(words, nouns, []string{
-			"oci", "grant", "vault", "unpack", "pull", "depot", "gitfetch", "inputs", "engine", "engine/runc", "blobs", "broker", "cache", "dispatch", "worker", "store",
+			"oci", "grant", "vault", "unpack", "pull", "depot", "gitfetch", "inputs", "engine", "engine/runc", "blobs", "broker", "cache", "courier", "dispatch", "outbox", "worker", "store",
 			"wire", "client", "api", "mirror", "app/adapter",
 		}),
 		nil,

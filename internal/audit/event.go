@@ -50,6 +50,11 @@ const (
 	DatumPurge         Verb = "datum.purge"
 	GrantIssue         Verb = "grant.issue"
 	TrailExpire        Verb = "audit.expire"
+	ChannelCreate      Verb = "notice-channel.create"
+	ChannelUpdate      Verb = "notice-channel.update"
+	ChannelDelete      Verb = "notice-channel.delete"
+	ChannelTest        Verb = "notice-channel.test"
+	WishSet            Verb = "notice-wish.set"
 )
 
 // ResultOK is the result of what came out right; any other result is the code

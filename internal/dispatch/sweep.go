@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"time"
+
+	"fairlead.dev/fairlead/internal/fault"
 )
 
 // sweepEvery is how often lapsed leases are looked for, sweepMost how many are
@@ -37,6 +39,11 @@ func (s *Service) sweepOnce(ctx context.Context) error {
 	}
 	for _, e := range lapsed {
 		s.config.Logger.Warn("a worker was lost", "worker", e.Lease.WorkerName, "execution", e.ID, "attempt", e.Lease.Attempt)
+		// Before the lease is gone, so that a server that is killed in between
+		// comes by again.
+		if err := s.config.Store.NoteLost(ctx, e.Lease.ID, s.config.Now()); err != nil && !fault.Is(err, fault.NotFound) {
+			return err
+		}
 		why := fmt.Sprintf("Worker %s was lost: it was not heard of for %s", e.Lease.WorkerName, s.config.LeaseLife)
 		if err := s.giveBack(ctx, e, why); err != nil {
 			return err

@@ -125,6 +125,10 @@ type LeaseStore interface {
 	// appends the lines.
 	RequeueLease(ctx context.Context, leaseID string, lines []Line) error
 
+	// NoteLost writes down that the lease's worker was lost, for who wants to be
+	// told: once for a lease, and only if it ended before at.
+	NoteLost(ctx context.Context, leaseID string, at time.Time) error
+
 	// LapsedLeases are up to limit executions whose lease ended before at.
 	LapsedLeases(ctx context.Context, at time.Time, limit int) ([]Execution, error)
 }

@@ -2,9 +2,11 @@ package store
 
 import (
 	"context"
+	"strconv"
 	"time"
 
 	"fairlead.dev/fairlead/internal/audit"
+	"fairlead.dev/fairlead/internal/notice"
 	"fairlead.dev/fairlead/internal/registry"
 )
 
@@ -19,6 +21,14 @@ func (s *Store) SaveCheck(ctx context.Context, id string, check registry.Check, 
 		changed, err := tx.exec(ctx, `UPDATE credentials SET last_check = $1, check_due_at = $2 WHERE id = $3 AND version = $4`,
 			text, micros(next), id, check.Version)
 		if err != nil || changed == 0 {
+			return err
+		}
+		details := map[string]string{notice.DetailVersion: strconv.Itoa(check.Version)}
+		if failed, any := check.Failed(); any {
+			details[notice.DetailCode], details[notice.DetailSentence], details[notice.DetailHint] = failed.Code, failed.Sentence, failed.Hint
+		}
+		checked := notice.Happening{Kind: notice.CredentialChecked, ObjectID: id, At: check.At, Details: details}
+		if err := insertHappening(ctx, tx, "", checked); err != nil {
 			return err
 		}
 		return insertEvents(ctx, tx, event)

@@ -9,6 +9,7 @@ import (
 	"fairlead.dev/fairlead/internal/audit"
 	"fairlead.dev/fairlead/internal/execution"
 	"fairlead.dev/fairlead/internal/fault"
+	"fairlead.dev/fairlead/internal/notice"
 )
 
 // selectExecution lists an execution as scanExecution reads it.
@@ -262,6 +263,11 @@ func (s *Store) RequestStop(ctx context.Context, id string, at time.Time, lines 
 		}
 		if err := tx.must(ctx, `UPDATE executions SET status = $1, ended_at = $2 WHERE id = $3`, string(status), ended, id); err != nil {
 			return err
+		}
+		if status.IsFinal() {
+			if err := insertHappening(ctx, tx, "", notice.Happening{Kind: notice.ExecutionEnded, ObjectID: id, At: at}); err != nil {
+				return err
+			}
 		}
 		if err := s.appendLines(ctx, tx, id, added); err != nil {
 			return err

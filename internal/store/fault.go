@@ -36,6 +36,8 @@ var (
 	executionNoun    = noun{"execution", "execution", "`fairlead execution list` shows yours."}
 	datumNoun        = noun{"datum", "datum", "`fairlead execution outputs EXECUTION` lists those of an execution."}
 	leaseNoun        = noun{"lease", "lease", "The execution ended, or is another worker's now."}
+	channelNoun      = noun{"channel", "notice channel", "`fairlead notice list` shows yours."}
+	messageNoun      = noun{"message", "message of a notice", "`fairlead notice deliveries CHANNEL` lists a channel's."}
 	packageNoun      = noun{"package", "package", "`fairlead run` uploads the code of the directory that it is called in."}
 
 	auditTrail = thing{noun{"audit", "audit trail", ""}, ""}

@@ -9,6 +9,7 @@ import (
 
 	"fairlead.dev/fairlead/internal/execution"
 	"fairlead.dev/fairlead/internal/fault"
+	"fairlead.dev/fairlead/internal/notice"
 )
 
 // TakeLease implements execution.LeaseStore.
@@ -135,10 +136,31 @@ func (s *Store) FinishLease(ctx context.Context, leaseID string, at time.Time, r
 		exitCode = sql.NullInt64{Int64: int64(*result.ExitCode), Valid: true}
 	}
 	return s.leave(ctx, leaseID, lines, func(ctx context.Context, tx *Tx, id string) error {
-		return tx.must(ctx, `
+		err := tx.must(ctx, `
 			UPDATE executions SET status = $1, ended_at = $2, exit_code = $3, result_code = $4, result_message = $5
 			WHERE id = $6`,
 			string(result.Status), micros(at), exitCode, result.Code, result.Message, id)
+		if err != nil {
+			return err
+		}
+		return insertHappening(ctx, tx, "", notice.Happening{Kind: notice.ExecutionEnded, ObjectID: id, At: at})
+	})
+}
+
+// NoteLost implements execution.LeaseStore.
+func (s *Store) NoteLost(ctx context.Context, leaseID string, at time.Time) error {
+	return s.write(ctx, leaseNoun.named(leaseID), func(ctx context.Context, tx *Tx) error {
+		var id, workerID, workerName string
+		err := tx.row(ctx, `
+			SELECT id, worker_id, worker_name FROM executions
+			WHERE lease_id = $1 AND lease_id <> '' AND lease_expires_at < $2`, leaseID, micros(at)).Scan(&id, &workerID, &workerName)
+		if err != nil {
+			return err
+		}
+		return insertHappening(ctx, tx, "lease/"+leaseID, notice.Happening{
+			Kind: notice.LeaseLost, ObjectID: workerID, At: at,
+			Details: map[string]string{notice.DetailWorker: workerName, notice.DetailExecution: id},
+		})
 	})
 }
 

@@ -1,6 +1,6 @@
 // Package store keeps everything in a database: users, credentials,
 // executions, logs and the audit trail. It implements the Store interfaces of
-// account, registry, execution and audit, and decides nothing by itself.
+// account, registry, execution, notice and audit, and decides nothing by itself.
 //
 // Statements are written by hand, one file for each noun, in the SQL that
 // SQLite and PostgreSQL share; what differs between the two is in sqlite.go.
@@ -23,6 +23,7 @@ import (
 	"fairlead.dev/fairlead/internal/audit"
 	"fairlead.dev/fairlead/internal/execution"
 	"fairlead.dev/fairlead/internal/fault"
+	"fairlead.dev/fairlead/internal/notice"
 	"fairlead.dev/fairlead/internal/registry"
 )
 
@@ -45,6 +46,7 @@ var (
 	_ registry.Store  = (*Store)(nil)
 	_ execution.Store = (*Store)(nil)
 	_ audit.Store     = (*Store)(nil)
+	_ notice.Store    = (*Store)(nil)
 )
 
 // Open opens the database that dsn names and brings its tables up to date; a

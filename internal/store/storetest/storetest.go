@@ -16,6 +16,7 @@ import (
 	"fairlead.dev/fairlead/internal/execution"
 	"fairlead.dev/fairlead/internal/fault"
 	"fairlead.dev/fairlead/internal/image"
+	"fairlead.dev/fairlead/internal/notice"
 	"fairlead.dev/fairlead/internal/project"
 	"fairlead.dev/fairlead/internal/registry"
 )
@@ -27,6 +28,7 @@ type Store interface {
 	project.Store
 	execution.Store
 	audit.Store
+	notice.Store
 	Close() error
 }
 
@@ -54,6 +56,7 @@ func Exercise(t *testing.T, open Open) {
 		{"data", data},
 		{"settings", settings},
 		{"audit", trail},
+		{"notices", notices},
 	} {
 		t.Run(group.name, func(t *testing.T) {
 			for _, s := range group.tests {
