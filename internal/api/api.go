@@ -28,6 +28,8 @@ import (
 	"fairlead.dev/fairlead/internal/dispatch"
 	"fairlead.dev/fairlead/internal/execution"
 	"fairlead.dev/fairlead/internal/fault"
+	"fairlead.dev/fairlead/internal/notice"
+	"fairlead.dev/fairlead/internal/outbox"
 	"fairlead.dev/fairlead/internal/project"
 	"fairlead.dev/fairlead/internal/registry"
 	"fairlead.dev/fairlead/internal/wire"
@@ -50,6 +52,8 @@ type Config struct {
 	Dispatch   *dispatch.Service
 	Broker     *broker.Broker
 	Audit      audit.Store
+	Channels   *notice.Service
+	Outbox     *outbox.Outbox
 	Keys       Keys
 
 	// Readers are asked by caches apart from the server.
@@ -92,7 +96,7 @@ type door struct {
 func New(config Config) (http.Handler, error) {
 	if config.Accounts == nil || config.Projects == nil || config.Registries == nil || config.Selector == nil || config.Executions == nil ||
 		config.Dispatch == nil || config.Broker == nil || config.Audit == nil || config.Keys == nil ||
-		config.Packages == nil || config.Readers == nil || config.Logger == nil {
+		config.Channels == nil || config.Outbox == nil || config.Packages == nil || config.Readers == nil || config.Logger == nil {
 		return nil, errors.New("opening the API: a service is missing")
 	}
 	if config.Now == nil {

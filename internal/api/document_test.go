@@ -41,6 +41,8 @@ GET:data/ GET:data/{datum}/ GET:data/{datum}/content/ GET:data/{datum}/download/
 PATCH:projects/{project}/ POST:projects/{project}/environment_variable/ DELETE:projects/{project}/environment_variable/
 GET:projects/{project}/repository/ PUT:projects/{project}/repository/ DELETE:projects/{project}/repository/ POST:projects/{project}/fetch/
 POST:executions/{execution}/copy/ PUT:executions/{execution}/tags/
+GET:notice-channels/ POST:notice-channels/ GET:notice-channels/{channel}/ PATCH:notice-channels/{channel}/ DELETE:notice-channels/{channel}/
+POST:notice-channels/{channel}/test/ GET:notice-channels/{channel}/deliveries/ GET:notice-wishes/me/ PUT:notice-wishes/me/
 GET:environments/ POST:environments/ GET:environments/{environment}/ PATCH:environments/{environment}/ DELETE:environments/{environment}/
 GET:executions/ POST:executions/ GET:executions/{execution}/ DELETE:executions/{execution}/
 GET:executions/{execution}/events/ GET:executions/{execution}/metadata/ POST:executions/{execution}/stop/ GET:explain/ POST:get-token/ POST:keys/rotate/

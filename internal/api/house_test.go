@@ -25,6 +25,7 @@ import (
 	"fairlead.dev/fairlead/internal/api"
 	"fairlead.dev/fairlead/internal/app/adapter"
 	"fairlead.dev/fairlead/internal/broker"
+	"fairlead.dev/fairlead/internal/courier"
 	"fairlead.dev/fairlead/internal/depot"
 	"fairlead.dev/fairlead/internal/dispatch"
 	"fairlead.dev/fairlead/internal/execution"
@@ -32,6 +33,8 @@ import (
 	"fairlead.dev/fairlead/internal/gitfetch/gittest"
 	"fairlead.dev/fairlead/internal/grant"
 	"fairlead.dev/fairlead/internal/grant/granttest"
+	"fairlead.dev/fairlead/internal/notice"
+	"fairlead.dev/fairlead/internal/outbox"
 	"fairlead.dev/fairlead/internal/project"
 	"fairlead.dev/fairlead/internal/registry"
 	"fairlead.dev/fairlead/internal/secret"
@@ -114,7 +117,16 @@ func newHouse(t testing.TB) *house {
 	})
 	t.Cleanup(grants.Close)
 	dispatching := dispatch.New(dispatch.Config{Store: kept, Projects: kept, Now: now, Logger: logger, Changed: bell, LeaseLife: time.Hour})
+	channels := notice.NewService(notice.Config{
+		Store: kept, Messages: kept, Accounts: accounts, Users: kept, Sealer: adapter.Sealer{Vault: sealing}, Now: now,
+	})
+	mailer, err := courier.NewMailer(courier.SMTP{})
+	h.must(err)
 	door, err := api.New(api.Config{
+		Channels: channels,
+		Outbox: outbox.New(outbox.Config{
+			Store: kept, Channels: channels, Mailer: mailer, Hooks: courier.NewHooks(courier.HooksConfig{}), Now: now, Logger: logger,
+		}),
 		Accounts: accounts, Registries: registries, Selector: selector,
 		Projects: projects,
 		Executions: execution.NewService(execution.Config{

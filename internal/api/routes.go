@@ -73,6 +73,16 @@ func (d *door) routes() {
 	post(closed, "check/", "Try to pull an image for a project, up to its manifest", d.checkImage)
 	get(closed, "explain/", "Which credential an image would be pulled with, and why", d.explain)
 
+	get(closed, "notice-channels/", "Where notices of what happened go (admins, operators)", d.listChannels)
+	create(closed, "notice-channels/", "Make a notice channel (admins, operators)", d.createChannel)
+	get(closed, "notice-channels/{channel}/", "A notice channel (admins, operators)", d.getChannel)
+	patch(closed, "notice-channels/{channel}/", "Change a notice channel (admins, operators)", d.changeChannel)
+	remove(closed, "notice-channels/{channel}/", "Remove a notice channel (admins, operators)", d.deleteChannel)
+	post(closed, "notice-channels/{channel}/test/", "Send a test through a notice channel, and tell what came of it (admins, operators)", d.testChannel)
+	get(closed, "notice-channels/{channel}/deliveries/", "What a notice channel was told, or is to be told (admins, operators)", d.listDeliveries)
+	get(closed, "notice-wishes/me/", "What I am mailed of the executions that I start", d.getWish)
+	put(closed, "notice-wishes/me/", "Change what I am mailed of the executions that I start", d.setWish)
+
 	get(closed, "audit/", "Who did what (admins, operators)", d.listAudit)
 	plain(closed, http.MethodGet, "audit/verify/", "Whether the audit trail is as it was written (operators)", http.StatusOK, describeVerify, d.verifyAudit)
 	post(closed, "keys/rotate/", "Seal every secret with a new key (operators)", d.rotateKeys)

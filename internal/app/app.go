@@ -21,13 +21,16 @@ import (
 	"fairlead.dev/fairlead/internal/blobs"
 	"fairlead.dev/fairlead/internal/broker"
 	"fairlead.dev/fairlead/internal/client"
+	"fairlead.dev/fairlead/internal/courier"
 	"fairlead.dev/fairlead/internal/depot"
 	"fairlead.dev/fairlead/internal/dispatch"
 	"fairlead.dev/fairlead/internal/execution"
 	"fairlead.dev/fairlead/internal/fault"
 	"fairlead.dev/fairlead/internal/gitfetch"
 	"fairlead.dev/fairlead/internal/grant"
+	"fairlead.dev/fairlead/internal/notice"
 	"fairlead.dev/fairlead/internal/oci"
+	"fairlead.dev/fairlead/internal/outbox"
 	"fairlead.dev/fairlead/internal/project"
 	"fairlead.dev/fairlead/internal/registry"
 	"fairlead.dev/fairlead/internal/secret"
@@ -45,6 +48,9 @@ type Server struct {
 
 	store      *store.Store
 	accounts   *account.Service
+	channels   *notice.Service
+	mailer     *courier.Mailer
+	outbox     *outbox.Outbox
 	registries *registry.Service
 	dispatch   *dispatch.Service
 	broker     *broker.Broker
@@ -153,13 +159,17 @@ func (s *Server) wire(ctx context.Context, version string) error {
 		Selector: selector, Opener: s.registries, Issuer: adapter.Issuer{Catalogue: catalogue}, Recorder: s.store, Now: now,
 		Cached: s.config.Cache.URL != "",
 	})
+	if err := s.openNotices(sealing, now); err != nil {
+		return err
+	}
 	readers := &adapter.Readers{Accounts: s.accounts, Dispatch: s.dispatch}
 	s.handler, err = api.New(api.Config{
 		Accounts: s.accounts, Projects: projects, Registries: s.registries, Selector: selector, Executions: executions,
 		Dispatch: s.dispatch, Broker: s.broker, Audit: s.store, Packages: packages,
-		Readers: readers,
-		Keys:    keys{vault: sealing, registries: s.registries, projects: projects, audit: s.store, now: now},
-		Route:   s.routeTo, Version: version, Logger: s.logger, Now: now,
+		Readers:  readers,
+		Channels: s.channels, Outbox: s.outbox,
+		Keys:  keys{vault: sealing, registries: s.registries, projects: projects, channels: s.channels, audit: s.store, now: now},
+		Route: s.routeTo, Version: version, Logger: s.logger, Now: now,
 	})
 	if err != nil {
 		return err
@@ -241,6 +251,7 @@ func (s *Server) Run(ctx context.Context) error {
 	var chores sync.WaitGroup
 	chores.Go(func() { s.dispatch.Sweep(serving) })
 	chores.Go(func() { s.tendCredentials(serving) })
+	chores.Go(func() { s.outbox.Run(serving) })
 	working, stopWorking := context.WithCancel(ctx)
 	defer stopWorking()
 	worked := make(chan error, 1)

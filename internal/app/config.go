@@ -50,6 +50,7 @@ type Config struct {
 
 	Registries RegistryConfig
 	Cache      CacheConfig
+	Notices    NoticeConfig
 
 	// GitHosts are git hosts on private networks: HOST, or HOST=ADDRESS:PORT.
 	GitHosts []string
@@ -139,6 +140,7 @@ func (c *Config) Flags(set *pflag.FlagSet) {
 	c.Worker.flags(set)
 	c.Registries.flags(set)
 	c.Cache.flags(set)
+	c.Notices.flags(set)
 	set.StringVar(&c.Outputs, "outputs", "", "where outputs are kept: file:///DIRECTORY, s3://BUCKET?region=REGION, gs://BUCKET or azblob://CONTAINER (default DATA-DIR/outputs)")
 	set.StringSliceVar(&c.GitHosts, "git-host", nil, "git host on a private network that projects may be linked to: HOST, or HOST=ADDRESS:PORT to reach it there")
 	set.StringArrayVar(&c.IdentityTokens, "identity-token-file", nil, "file with the server's own OIDC token, for keyless credentials: FILE or AUDIENCE=FILE")

@@ -7,6 +7,7 @@ import (
 
 	"fairlead.dev/fairlead/internal/account"
 	"fairlead.dev/fairlead/internal/audit"
+	"fairlead.dev/fairlead/internal/notice"
 	"fairlead.dev/fairlead/internal/project"
 	"fairlead.dev/fairlead/internal/registry"
 	"fairlead.dev/fairlead/internal/store"
@@ -19,6 +20,7 @@ type keys struct {
 	vault      *vault.Vault
 	registries *registry.Service
 	projects   *project.Service
+	channels   *notice.Service
 	audit      audit.Store
 	now        func() time.Time
 }
@@ -44,7 +46,11 @@ func (k keys) Rotate(ctx context.Context, actor account.Actor) (wire.KeyRotation
 	if err != nil {
 		return wire.KeyRotation{}, err
 	}
-	done.Resealed += ofProjects
+	ofChannels, err := k.channels.Reseal(ctx, done.KeyID)
+	if err != nil {
+		return wire.KeyRotation{}, err
+	}
+	done.Resealed += ofProjects + ofChannels
 	for _, id := range old {
 		if err := k.vault.Retire(id); err != nil {
 			return wire.KeyRotation{}, err
@@ -74,11 +80,18 @@ func requireKeys(ctx context.Context, store *store.Store, v *vault.Vault) error 
 	if err != nil {
 		return err
 	}
+	channels, err := store.ChannelSecretsBefore(ctx, primary, look)
+	if err != nil {
+		return err
+	}
 	var needed []uint32
 	for _, kept := range credentials {
 		needed = append(needed, kept.Sealed.KeyID)
 	}
 	for _, kept := range projects {
+		needed = append(needed, kept.Sealed.KeyID)
+	}
+	for _, kept := range channels {
 		needed = append(needed, kept.Sealed.KeyID)
 	}
 	return v.Require(needed...)

@@ -52,6 +52,13 @@ const registryPassword = "correct-horse-battery-staple"
 //	database SQL…    runs the statements on the server's database, past the program
 //	watch ARG…       runs `fairlead ARG…` in the background, as what writes cores
 //	memory TEXT      looks for a text in the memory of what watch started
+//	listen           takes mail and webhooks, at $SMTP and $HOOK
+//	trust FILE       checks webhooks with the secret in the JSON
+//	letter TO S T    waits for mail to TO whose subject and text match S and T
+//	hook BODY        waits for a webhook that matches, and is signed right
+//	deaf [no]        has the receiver be down, or be back
+//	again BODY       waits until a webhook that matches has come twice, with one id
+//	revoke           ends the secret of the registry's user alerts
 //	crash            ends that as a bug would, and looks for its core
 func TestStories(t *testing.T) {
 	registry, basic, broken := newRegistry(t), newBasicRegistry(t), newBrokenRegistry(t)
@@ -68,6 +75,7 @@ func TestStories(t *testing.T) {
 			env.Setenv("REGISTRY_PASSWORD", registryPassword)
 			env.Setenv("PATH", env.Getenv("PATH")+":/usr/sbin:/sbin")
 			env.Values["server"], env.Values["cache"], env.Values["crashing"] = new(server), new(server), new(crashing)
+			env.Values["told"] = new(told)
 			env.Setenv("GIT_URL", git.URL(filepath.Base(env.WorkDir)))
 			env.Values["commit"] = func(branch, message string, files map[string]string) string {
 				return git.Commit(t, filepath.Base(env.WorkDir), branch, message, files)
@@ -79,7 +87,8 @@ func TestStories(t *testing.T) {
 			"attempts": waitForAttempts, "never-twice": neverTwice, "small-disk": smallDisk,
 			"commit": commit, "watch": watch, "memory": memory, "crash": crash, "pull-through": pullThrough,
 			"refused-soon": refusedSoon, "serve-cache": serveCache, "end-cache": endCache, "database": database,
-		},
+			"listen": listen(t, registry), "revoke": revoke, "trust": trust, "letter": letter, "hook": hook, "deaf": deaf, "again": again,
+					},
 	})
 }
 

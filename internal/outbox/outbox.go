@@ -130,7 +130,7 @@ const (
 
 	// silence is after which an attempt that nothing was heard of is made again:
 	// the server was killed.
-	silence = 2 * time.Minute
+	silence = 30 * time.Second
 )
 
 // waitAfter is how long to wait after so many attempts.
