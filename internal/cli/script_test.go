@@ -88,7 +88,7 @@ func TestStories(t *testing.T) {
 			"commit": commit, "watch": watch, "memory": memory, "crash": crash, "pull-through": pullThrough,
 			"refused-soon": refusedSoon, "serve-cache": serveCache, "end-cache": endCache, "database": database,
 			"listen": listen(t, registry), "revoke": revoke, "trust": trust, "letter": letter, "hook": hook, "deaf": deaf, "again": again,
-					},
+		},
 	})
 }
 
