@@ -57,7 +57,7 @@ var plan = []room{
 	},
 
 	// F1: nouns.
-	{"audit", none, none, "an event of the audit trail is a value that knows no other room"},
+	{"audit", []string{"fault"}, none, "the audit trail is values and their chain; it needs errors, and knows no other room"},
 	{
 		"account",
 		sum(words, "audit"),

@@ -252,6 +252,7 @@ func (s *Server) Run(ctx context.Context) error {
 	chores.Go(func() { s.dispatch.Sweep(serving) })
 	chores.Go(func() { s.tendCredentials(serving) })
 	chores.Go(func() { s.outbox.Run(serving) })
+	chores.Go(func() { s.tendTrail(serving) })
 	working, stopWorking := context.WithCancel(ctx)
 	defer stopWorking()
 	worked := make(chan error, 1)

@@ -59,6 +59,9 @@ type Config struct {
 	// audience, or AUDIENCE=FILE.
 	IdentityTokens []string
 
+	// AuditKeep is how long rows of the audit trail are kept; 0: for ever.
+	AuditKeep Days
+
 	MetricsListen string // HOST:PORT; "": metrics are not served
 
 	LogLevel  string
@@ -144,6 +147,7 @@ func (c *Config) Flags(set *pflag.FlagSet) {
 	set.StringVar(&c.Outputs, "outputs", "", "where outputs are kept: file:///DIRECTORY, s3://BUCKET?region=REGION, gs://BUCKET or azblob://CONTAINER (default DATA-DIR/outputs)")
 	set.StringSliceVar(&c.GitHosts, "git-host", nil, "git host on a private network that projects may be linked to: HOST, or HOST=ADDRESS:PORT to reach it there")
 	set.StringArrayVar(&c.IdentityTokens, "identity-token-file", nil, "file with the server's own OIDC token, for keyless credentials: FILE or AUDIENCE=FILE")
+	set.Var(&c.AuditKeep, "audit-keep", "how long rows of the audit trail are kept, such as 365d or 8760h (default for ever)")
 	metricsFlag(set, &c.MetricsListen)
 	set.StringVar(&c.LogLevel, "log-level", "info", "debug, info, warn or error")
 	set.StringVar(&c.LogFormat, "log-format", "auto", "text, json, or auto: text on a terminal")

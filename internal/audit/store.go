@@ -6,6 +6,7 @@ import "context"
 // (A change takes its own event along.) Its methods may be called concurrently.
 type Store interface {
 	ChainReader
+	Expirer
 
 	// Record appends the events, all or none, in their order. What has
 	// returned is durable.

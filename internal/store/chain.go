@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"fairlead.dev/fairlead/internal/audit"
 )
@@ -35,6 +36,35 @@ func moveHead(ctx context.Context, tx *Tx, head audit.Point) error {
 	return tx.must(ctx, `UPDATE audit_chain SET head_id = $1, head_hash = $2 WHERE id = 1`, head.ID, head.Hash[:])
 }
 
+// Expire implements audit.Expirer.
+func (s *Store) Expire(ctx context.Context, before time.Time, most int64, limit int, tell func(count int, last audit.Point) audit.Event) (count int, err error) {
+	err = s.write(ctx, auditTrail, func(ctx context.Context, tx *Tx) error {
+		rows, err := tx.query(ctx, selectEvent+` WHERE id <= $1 ORDER BY id LIMIT $2`, most, limit)
+		oldest, err := collect(rows, err, scanEvent)
+		if err != nil {
+			return err
+		}
+		for count = 0; count < len(oldest) && oldest[count].Time.Before(before); {
+			count++
+		}
+		if count == 0 {
+			return nil
+		}
+		last := oldest[count-1].Point()
+		if err := tx.must(ctx, `UPDATE audit_chain SET floor_id = $1, floor_hash = $2 WHERE id = 1`, last.ID, last.Hash[:]); err != nil {
+			return err
+		}
+		if err := tx.must(ctx, `DELETE FROM audit_events WHERE id <= $1`, last.ID); err != nil {
+			return err
+		}
+		return insertEvents(ctx, tx, tell(count, last))
+	})
+	if err != nil {
+		return 0, err
+	}
+	return count, nil
+}
+
 // chainBatch is how many rows from before the chain are hashed at once.
 const chainBatch = 1000
 
@@ -48,7 +78,8 @@ func (s *Store) chainOld(ctx context.Context) error {
 			if err != nil {
 				return err
 			}
-			rows, err := tx.query(ctx, selectEvent+` WHERE id > $1 ORDER BY id LIMIT $2`, chain.Head.ID, chainBatch)
+			rows, err := tx.query(ctx, selectEvent+`
+				WHERE id > $1 AND id <= (SELECT old_id FROM audit_chain) ORDER BY id LIMIT $2`, chain.Head.ID, chainBatch)
 			events, err := collect(rows, err, scanEvent)
 			if err != nil {
 				return err

@@ -77,14 +77,16 @@ func TestARowOfTheTrailCannotBeChangedOrRemoved(t *testing.T) {
 		`DELETE FROM audit_events`,
 		`INSERT OR REPLACE INTO audit_events SELECT id, time, 'eve', actor_id, remote, verb, result, organization_id, object_id, object_name, execution_id, details, hash, previous FROM audit_events WHERE id = 3`,
 		`UPDATE OR REPLACE audit_events SET actor = 'eve' WHERE id = 3`,
+		`INSERT INTO audit_events SELECT 9, time, 'eve', actor_id, remote, verb, result, organization_id, object_id, object_name, execution_id, details, '', '' FROM audit_events WHERE id = 3`,
+		`UPDATE audit_chain SET old_id = 9`,
 		`UPDATE audit_chain SET head_id = 4`,
 		`UPDATE audit_chain SET head_hash = x'00'`,
 		`UPDATE audit_chain SET floor_id = 3, floor_hash = x'00'`,
 		`UPDATE audit_chain SET floor_id = 9, floor_hash = head_hash`,
 		`UPDATE audit_chain SET floor_hash = head_hash`,
 		`DELETE FROM audit_chain`,
-		`INSERT INTO audit_chain VALUES (2, 0, '', 0, '')`,
-		`INSERT OR REPLACE INTO audit_chain VALUES (1, 0, '', 0, '')`,
+		`INSERT INTO audit_chain VALUES (2, 0, '', 0, '', 0)`,
+		`INSERT OR REPLACE INTO audit_chain VALUES (1, 0, '', 0, '', 0)`,
 	} {
 		if _, err := db.ExecContext(t.Context(), text); err == nil || !strings.Contains(err.Error(), "audit trail") {
 			t.Errorf("%s: %v", text, err)

@@ -137,7 +137,7 @@ func commonPragmas() []string {
 // is for that.
 var trailGuards = []string{
 	`CREATE TRIGGER IF NOT EXISTS audit_events_append BEFORE INSERT ON audit_events
-	WHEN NEW.id <= (SELECT head_id FROM audit_chain)
+	WHEN NEW.id <= (SELECT head_id FROM audit_chain) OR length(NEW.hash) <> 32
 	BEGIN SELECT RAISE(ABORT, 'the audit trail is written at its end only'); END`,
 	`CREATE TRIGGER IF NOT EXISTS audit_events_keep BEFORE UPDATE ON audit_events
 	WHEN length(OLD.hash) > 0 OR NEW.id <> OLD.id OR NEW.time <> OLD.time OR NEW.actor <> OLD.actor OR NEW.actor_id <> OLD.actor_id
@@ -148,7 +148,7 @@ var trailGuards = []string{
 	WHEN OLD.id > (SELECT floor_id FROM audit_chain)
 	BEGIN SELECT RAISE(ABORT, 'a row of the audit trail is removed only for its age'); END`,
 	`CREATE TRIGGER IF NOT EXISTS audit_chain_forward BEFORE UPDATE ON audit_chain
-	WHEN NEW.id <> OLD.id OR NEW.head_id < OLD.head_id OR NEW.floor_id < OLD.floor_id OR NEW.floor_id > NEW.head_id
+	WHEN NEW.id <> OLD.id OR NEW.old_id <> OLD.old_id OR NEW.head_id < OLD.head_id OR NEW.floor_id < OLD.floor_id OR NEW.floor_id > NEW.head_id
 		OR NEW.head_id = OLD.head_id AND NEW.head_hash <> OLD.head_hash
 		OR NEW.floor_id = OLD.floor_id AND NEW.floor_hash <> OLD.floor_hash
 		OR NEW.floor_id > OLD.floor_id AND NEW.floor_hash <> (SELECT hash FROM audit_events WHERE id = NEW.floor_id)

@@ -15,9 +15,12 @@ CREATE TABLE audit_chain (
     head_hash  BYTEA NOT NULL,
     -- the newest row that was removed for its age; 0: none
     floor_id   BIGINT NOT NULL,
-    floor_hash BYTEA NOT NULL
+    floor_hash BYTEA NOT NULL,
+    -- the newest row from before the chain; 0: none
+    old_id     BIGINT NOT NULL
 );
-INSERT INTO audit_chain (id, head_id, head_hash, floor_id, floor_hash) VALUES (1, 0, '', 0, '');
+INSERT INTO audit_chain (id, head_id, head_hash, floor_id, floor_hash, old_id)
+SELECT 1, 0, '', 0, '', COALESCE(MAX(id), 0) FROM audit_events;
 DELETE FROM counters WHERE name = 'audit';
 
 CREATE INDEX audit_events_newest ON audit_events (organization_id, id);

@@ -55,6 +55,59 @@ var trail = []sentence{
 		h.check(err)
 		h.same(0, len(links))
 	}},
+	{"the oldest events are removed for their age, and the chain goes on from there", func(h *house) {
+		h.check(h.Record(h.ctx, event(audit.KeysRotate, "old")))
+		for i := range 1200 { // more than one batch
+			e := event(audit.KeysRotate, fmt.Sprint(i))
+			e.Time = noon.Add(time.Duration(i) * time.Minute)
+			h.check(h.Record(h.ctx, e))
+		}
+		whole, _, err := h.ReadChain(h.ctx, 0, 0)
+		h.check(err)
+		noted := whole.Head
+		now := noon.Add(48 * time.Hour)
+		keep := now.Sub(noon.Add(1190 * time.Minute))
+		removed, err := audit.Expire(h.ctx, h, now, keep, 100)
+		h.check(err)
+		h.same(100, removed)
+		more, err := audit.Expire(h.ctx, h, now, keep, 1<<62)
+		h.check(err)
+		h.restart()
+		h.same(whole.Head.ID-10, int64(removed+more))
+		report, err := audit.Verify(h.ctx, h, noted, nil)
+		h.check(err)
+		h.same([]any{(*audit.Problem)(nil), audit.NotedThere, whole.Head.ID - 9}, []any{report.Problem, report.Noted, report.First.ID})
+		told, count, err := h.Events(h.ctx, audit.Filter{OrganizationIDs: []int64{0}, Verb: audit.TrailExpire, Limit: 10})
+		h.check(err)
+		h.same(4, count) // 100, 500, 500 and the rest
+		h.same(map[string]string{
+			"removed": fmt.Sprint(more - 1000), "last_id": fmt.Sprint(report.Chain.Floor.ID), "last_hash": report.Chain.Floor.Hash.String(), "keep": keep.String(),
+		}, told[0].Details)
+		again, err := audit.Expire(h.ctx, h, now, keep, 1<<62)
+		h.check(err)
+		h.same(0, again)
+		h.same(4, h.audited(audit.TrailExpire))
+	}},
+	{"what was removed is still compared as the floor, and else told to be removed", func(h *house) {
+		chain, links, err := h.ReadChain(h.ctx, 0, 100)
+		h.check(err)
+		_, err = audit.Expire(h.ctx, h, noon.Add(time.Hour), time.Minute, 1<<62)
+		h.check(err)
+		for _, test := range []struct {
+			noted audit.Point
+			want  audit.Noted
+		}{
+			{chain.Head, audit.NotedThere},
+			{audit.Point{Hash: chain.Head.Hash}, audit.NotedThere},
+			{audit.Point{ID: chain.Head.ID, Hash: links[0].Hash}, audit.NotedWrong},
+			{links[0].Point(), audit.NotedRemoved},
+			{audit.Point{Hash: links[0].Hash}, audit.NotedWrong},
+		} {
+			report, err := audit.Verify(h.ctx, h, test.noted, nil)
+			h.check(err)
+			h.same([]any{test.want, test.want == audit.NotedWrong}, []any{report.Noted, report.Problem != nil})
+		}
+	}},
 	{"a list is bounded by organisation, verb and execution", func(h *house) {
 		for i := range 6 {
 			e := event(audit.GrantIssue, fmt.Sprint(i))
