@@ -83,6 +83,26 @@ func (a Actor) MayAdminister(organization Organization) error {
 	}
 }
 
+// OnlyAdministered is the one organisation among the actor's that it administers:
+// what is meant where none is named. A member who administers none is Denied.
+func (a Actor) OnlyAdministered(memberships []Membership) (Organization, error) {
+	var administered []Organization
+	for _, m := range memberships {
+		if m.Role == Admin {
+			administered = append(administered, m.Organization)
+		}
+	}
+	switch {
+	case len(administered) == 1:
+		return administered[0], nil
+	case len(administered) == 0 && len(memberships) > 0:
+		return Organization{}, a.MayAdminister(memberships[0].Organization)
+	default:
+		return Organization{}, fault.InvalidField("owner", "blank", "say which organisation: you administer %d", len(administered)).
+			WithHint("`fairlead org list` shows yours.")
+	}
+}
+
 // MayOperate says whether a runs the installation.
 func (a Actor) MayOperate() error {
 	if a.Operator {

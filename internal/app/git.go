@@ -1,11 +1,7 @@
 package app
 
 import (
-	"context"
-	"crypto/x509"
-	"net"
 	"path/filepath"
-	"strings"
 
 	"fairlead.dev/fairlead/internal/fault"
 	"fairlead.dev/fairlead/internal/gitfetch"
@@ -18,42 +14,17 @@ const gitBytesMost = 256 << 20
 // transport: to the public internet, and to those hosts on private networks that
 // the operator named.
 func (s *Server) openGit() (*gitfetch.Fetcher, error) {
-	hosts := make(map[string]string)
-	for _, setting := range s.config.GitHosts {
-		host, address, hasAddress := strings.Cut(setting, "=")
-		if _, _, err := net.SplitHostPort(address); host == "" || hasAddress && err != nil {
-			return nil, fault.InvalidField("git-host", "pair", "%q is no HOST and no HOST=ADDRESS:PORT", setting)
-		}
-		hosts[strings.ToLower(host)] = address
+	hosts, err := privateHosts("git-host", s.config.GitHosts)
+	if err != nil {
+		return nil, err
 	}
-	var roots *x509.CertPool
-	if s.config.Registries.CA != "" {
-		text, err := readPEM("ca", s.config.Registries.CA)
-		if err != nil {
-			return nil, err
-		}
-		if roots, err = x509.SystemCertPool(); err != nil {
-			return nil, err
-		}
-		roots.AppendCertsFromPEM(text)
+	roots, err := s.roots()
+	if err != nil {
+		return nil, err
 	}
 	return gitfetch.New(gitfetch.Config{
 		Dir: filepath.Join(s.config.DataDir, "git"), RootCAs: roots, MostBytes: gitBytesMost,
-		Dial: func(ctx context.Context, network, target string) (net.Conn, error) {
-			host, _, err := net.SplitHostPort(target)
-			if err != nil {
-				return nil, err
-			}
-			address, local := hosts[strings.ToLower(host)]
-			if address != "" {
-				target = address
-			}
-			conn, err := s.reach.Dial(ctx, network, target, local)
-			if fault.Is(err, fault.Denied) {
-				return nil, guarded(host, local)
-			}
-			return conn, err
-		},
+		Dial: s.dialer(hosts, guarded),
 	})
 }
 

@@ -1,9 +1,7 @@
 package app
 
 import (
-	"context"
 	"crypto/x509"
-	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -42,23 +40,6 @@ func (c *NoticeConfig) flags(set *pflag.FlagSet) {
 	set.StringSliceVar(&c.Hosts, "notice-host", nil, "receiver of webhooks on a private network: HOST, or HOST=ADDRESS:PORT to reach it there")
 }
 
-// roots are the authorities that are trusted besides the system's; nil: none.
-func (s *Server) roots() (*x509.CertPool, error) {
-	if s.config.Registries.CA == "" {
-		return nil, nil
-	}
-	text, err := readPEM("ca", s.config.Registries.CA)
-	if err != nil {
-		return nil, err
-	}
-	roots, err := x509.SystemCertPool()
-	if err != nil {
-		return nil, err
-	}
-	roots.AppendCertsFromPEM(text)
-	return roots, nil
-}
-
 // openMailer makes what sends mail; it may be asked whether it can.
 func (s *Server) openMailer(roots *x509.CertPool) (*courier.Mailer, error) {
 	config := s.config.Notices
@@ -79,32 +60,11 @@ func (s *Server) openMailer(roots *x509.CertPool) (*courier.Mailer, error) {
 // openHooks makes what sends webhooks: to the public internet, and to those
 // hosts on private networks that the operator named.
 func (s *Server) openHooks(roots *x509.CertPool) (*courier.Hooks, error) {
-	hosts := make(map[string]string)
-	for _, setting := range s.config.Notices.Hosts {
-		host, address, hasAddress := strings.Cut(setting, "=")
-		if _, _, err := net.SplitHostPort(address); host == "" || hasAddress && err != nil {
-			return nil, fault.InvalidField("notice-host", "pair", "%q is no HOST and no HOST=ADDRESS:PORT", setting)
-		}
-		hosts[strings.ToLower(host)] = address
+	hosts, err := privateHosts("notice-host", s.config.Notices.Hosts)
+	if err != nil {
+		return nil, err
 	}
-	return courier.NewHooks(courier.HooksConfig{
-		RootCAs: roots,
-		Dial: func(ctx context.Context, network, target string) (net.Conn, error) {
-			host, _, err := net.SplitHostPort(target)
-			if err != nil {
-				return nil, err
-			}
-			address, local := hosts[strings.ToLower(host)]
-			if address != "" {
-				target = address
-			}
-			conn, err := s.reach.Dial(ctx, network, target, local)
-			if fault.Is(err, fault.Denied) {
-				return nil, hookGuarded(host, local)
-			}
-			return conn, err
-		},
-	}), nil
+	return courier.NewHooks(courier.HooksConfig{RootCAs: roots, Dial: s.dialer(hosts, hookGuarded)}), nil
 }
 
 // hookGuarded is said of a host at an address that is not dialled.

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -183,7 +182,7 @@ func newNoticeUpdate(s *session) *cobra.Command {
 			"projects": {flags.projects, &change.Projects}, "statuses": {flags.statuses, &change.Statuses},
 		} {
 			if given(flag) {
-				values := slices.Clip(append([]string{}, into.from...))
+				values := append([]string{}, into.from...) // none is a list too
 				*into.to = &values
 			}
 		}

@@ -373,9 +373,9 @@ func (s *Service) projects(ctx context.Context, actor account.Actor, c Channel, 
 // Webhooks specification allows (24 to 64).
 const secretBytes = 32
 
-// SecretPrefix begins a signing secret's text; base64 follows.
+// secretPrefix begins a signing secret's text; base64 follows.
 // https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
-const SecretPrefix = "whsec_"
+const secretPrefix = "whsec_"
 
 // sealAnd has the channel stored, with a new signing secret where one is asked
 // for.
@@ -384,7 +384,7 @@ func (s *Service) sealAnd(channel *Channel, fresh bool, store func() error) (sig
 	if fresh {
 		raw := make([]byte, secretBytes)
 		_, _ = rand.Read(raw) // never fails
-		signing = secret.New(SecretPrefix + base64.StdEncoding.EncodeToString(raw))
+		signing = secret.New(secretPrefix + base64.StdEncoding.EncodeToString(raw))
 		if channel.Sealed, err = s.config.Sealer.SealChannel(signing, channel.Place()); err != nil {
 			return secret.Text{}, err
 		}
@@ -440,16 +440,8 @@ func (s *Service) managed(ctx context.Context, actor account.Actor, key string, 
 	if err != nil {
 		return 0, err
 	}
-	administered := slices.DeleteFunc(slices.Clone(memberships), func(m account.Membership) bool { return m.Role != account.Admin })
-	switch {
-	case len(administered) == 1:
-		return administered[0].Organization.ID, nil
-	case len(administered) == 0 && len(memberships) > 0:
-		return 0, actor.MayAdminister(memberships[0].Organization)
-	default:
-		return 0, fault.InvalidField("owner", "blank", "say which organisation: you administer %d", len(administered)).
-			WithHint("`fairlead org list` shows yours.")
-	}
+	organization, err := actor.OnlyAdministered(memberships)
+	return organization.ID, err
 }
 
 func (s *Service) event(actor account.Actor, verb audit.Verb, channel Channel) audit.Event {

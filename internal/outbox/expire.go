@@ -9,7 +9,6 @@ import (
 	"strings"
 	"time"
 
-	"fairlead.dev/fairlead/internal/fault"
 	"fairlead.dev/fairlead/internal/notice"
 	"fairlead.dev/fairlead/internal/registry"
 )
@@ -84,11 +83,7 @@ func (o *Outbox) expire(ctx context.Context, credential registry.Credential, cha
 			return err
 		}
 	}
-	if err := o.config.Store.Settle(ctx, settlement); fault.Is(err, fault.Conflict) {
-		return nil // a digest left just now; the next look comes by again
-	} else {
-		return err
-	}
+	return passed(o.config.Store.Settle(ctx, settlement)) // a digest may have left just now
 }
 
 // inDays is a time ahead for people.

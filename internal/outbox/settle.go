@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"fairlead.dev/fairlead/internal/account"
 	"fairlead.dev/fairlead/internal/fault"
 	"fairlead.dev/fairlead/internal/notice"
 )
@@ -178,11 +179,7 @@ func (p *pass) ended(ctx context.Context, h notice.Happening, s *notice.Settleme
 		if err != nil {
 			return err
 		}
-		member := false
-		for _, m := range memberships {
-			member = member || m.Organization.ID == project.Owner.OrganizationID
-		}
-		if !member {
+		if !slices.ContainsFunc(memberships, func(m account.Membership) bool { return m.Organization.ID == project.Owner.OrganizationID }) {
 			return nil
 		}
 	}

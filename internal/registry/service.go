@@ -253,16 +253,7 @@ func (s *Service) onlyAdministered(ctx context.Context, actor account.Actor) (ac
 	if err != nil {
 		return account.Organization{}, err
 	}
-	administered := slices.DeleteFunc(slices.Clone(memberships), func(m account.Membership) bool { return m.Role != account.Admin })
-	switch {
-	case len(administered) == 1:
-		return administered[0].Organization, nil
-	case len(administered) == 0 && len(memberships) > 0:
-		return account.Organization{}, actor.MayAdminister(memberships[0].Organization)
-	default:
-		return account.Organization{}, fault.InvalidField("owner", "blank", "say which organisation: you administer %d", len(administered)).
-			WithHint("`fairlead org list` shows yours.")
-	}
+	return actor.OnlyAdministered(memberships)
 }
 
 func (s *Service) event(actor account.Actor, verb audit.Verb, credential Credential) audit.Event {
