@@ -16,6 +16,7 @@ import (
 	"net/netip"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 	"unicode"
 
@@ -242,12 +243,15 @@ func oneLine(text string) string {
 	return clean
 }
 
-var page = template.Must(template.New("mail").Parse(`<!DOCTYPE html>
+// page is the mail in HTML; a server that sends none does not parse it.
+var page = sync.OnceValue(func() *template.Template {
+	return template.Must(template.New("mail").Parse(`<!DOCTYPE html>
 <html><body style="font-family: sans-serif; max-width: 40em">
 {{range .Lines}}<p>{{.}}</p>
 {{end}}{{if .Link}}<p><a href="{{.Link}}">{{.LinkText}}</a></p>
 {{end}}</body></html>
 `))
+})
 
 // render is the mail as text and as HTML.
 func render(letter Mail) (text, html string) {
@@ -267,6 +271,6 @@ func render(letter Mail) (text, html string) {
 		paragraphs = append(paragraphs, oneLine(letter.LinkText)+": "+oneLine(letter.Link))
 	}
 	var b strings.Builder
-	_ = page.Execute(&b, letter) // a builder takes everything, and the template is known
+	_ = page().Execute(&b, letter) // a builder takes everything, and the template is known
 	return strings.Join(paragraphs, "\n\n") + "\n", b.String()
 }

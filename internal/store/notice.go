@@ -255,6 +255,15 @@ func (s *Store) Messages(ctx context.Context, channelID string, limit, offset in
 
 // Prune implements notice.OutboxStore.
 func (s *Store) Prune(ctx context.Context, messagesBefore, toldBefore time.Time) error {
+	old := false // most often there is nothing, and then nothing is written
+	err := s.read(ctx, messageNoun.named("old"), func(r runner) error {
+		return r.row(ctx, `
+			SELECT EXISTS (SELECT 1 FROM notice_messages WHERE state <> 'waiting' AND done_at < $1)
+				OR EXISTS (SELECT 1 FROM notice_told WHERE at < $2)`, micros(messagesBefore), micros(toldBefore)).Scan(&old)
+	})
+	if err != nil || !old {
+		return err
+	}
 	return s.write(ctx, messageNoun.named("old"), func(ctx context.Context, tx *Tx) error {
 		if _, err := tx.exec(ctx, `DELETE FROM notice_messages WHERE state <> 'waiting' AND done_at < $1`, micros(messagesBefore)); err != nil {
 			return err
