@@ -16,6 +16,9 @@ type Actor struct {
 	// Roles are the user's roles by organisation id.
 	Roles map[int64]Role
 
+	// SessionID is the session that the user asks from; "" with a token.
+	SessionID string
+
 	// WorkerID is set for a worker's token, and then nothing of a user's is.
 	WorkerID   string
 	WorkerName string

@@ -23,13 +23,13 @@ type Service struct {
 	now       func() time.Time
 
 	mu         sync.Mutex
-	sessions   map[string]session // by token hash
-	generation int                // counts what made sessions stale
+	recent     map[string]recalled // by the hash of a token's or session's text
+	generation int                 // counts what made them stale
 }
 
 // NewService returns a service over store. Times are taken from now, in UTC.
 func NewService(store Store, now func() time.Time) *Service {
-	return &Service{store: store, passwords: NewPasswords(), now: now, sessions: make(map[string]session)}
+	return &Service{store: store, passwords: NewPasswords(), now: now, recent: make(map[string]recalled)}
 }
 
 // Bootstrap makes the first user, an operator and admin of a first
@@ -75,8 +75,19 @@ func (s *Service) CreateUser(ctx context.Context, actor Actor, draft NewUser) (U
 }
 
 // SetPassword changes a user's password: one's own, or as an operator
-// anybody's. Tokens stay good.
+// anybody's. Tokens stay good. One's own other sessions end with it; those of
+// somebody else stay, see SetPasswordAndEndSessions.
 func (s *Service) SetPassword(ctx context.Context, actor Actor, username string, password secret.Text) error {
+	return s.setPassword(ctx, actor, username, password, strings.EqualFold(username, actor.Username))
+}
+
+// SetPasswordAndEndSessions is SetPassword that ends all sessions of the user as
+// well, but for the one that actor asks from.
+func (s *Service) SetPasswordAndEndSessions(ctx context.Context, actor Actor, username string, password secret.Text) error {
+	return s.setPassword(ctx, actor, username, password, true)
+}
+
+func (s *Service) setPassword(ctx context.Context, actor Actor, username string, password secret.Text, endSessions bool) error {
 	if !strings.EqualFold(username, actor.Username) {
 		if err := actor.MayOperate(); err != nil {
 			return err
@@ -90,7 +101,13 @@ func (s *Service) SetPassword(ctx context.Context, actor Actor, username string,
 	if err != nil {
 		return err
 	}
-	return s.store.SetPassword(ctx, user.ID, hash, s.event(actor, audit.UserPassword, 0, user.ID, user.Username))
+	event := s.event(actor, audit.UserPassword, 0, user.ID, user.Username)
+	if !endSessions {
+		return s.store.SetPassword(ctx, user.ID, hash, event)
+	}
+	event.Details = map[string]string{"sessions": "ended"}
+	defer s.forget()
+	return s.store.SetPasswordAndEndSessions(ctx, user.ID, hash, actor.SessionID, event)
 }
 
 // Me is the user behind actor.

@@ -15,33 +15,35 @@ import (
 
 // How long an authenticated token is remembered before the store is asked
 // again, and how exactly its last use is kept. A change made through this
-// process is seen at once; one made through another after sessionLife.
+// process is seen at once; one made through another after recallLife.
 const (
-	sessionLife   = 3 * time.Second
+	recallLife    = 3 * time.Second
 	touchInterval = time.Minute
-	sessionsMost  = 10_000
+	recallMost    = 10_000
 )
 
-// session is a token that was authenticated a moment ago.
-type session struct {
-	actor  Actor
-	token  Token
-	loaded time.Time
+// recalled is a token or a session that was authenticated a moment ago.
+type recalled struct {
+	actor   Actor
+	token   Token
+	session Session
+	loaded  time.Time
 }
 
 // Authenticate finds who a token's text stands for; remote is the address that
-// it came from. A text that is no token, an expired and a deleted one are all
-// Unauthenticated.
+// it came from. A text that is no token, such as a session's, an expired and a
+// deleted one are all Unauthenticated.
 func (s *Service) Authenticate(ctx context.Context, text secret.Text, remote string) (Actor, error) {
 	if text.IsEmpty() {
 		return Actor{}, fault.New(fault.Unauthenticated, "token_missing", "this needs a token").
 			WithHint("`fairlead login` gets one; send it as `Authorization: Bearer TOKEN`.")
 	}
+	if isSessionText(text) {
+		return Actor{}, errTokenUnknown()
+	}
 	hash, now := HashToken(text), s.now()
-	s.mu.Lock()
-	current, known := s.sessions[hash]
-	s.mu.Unlock()
-	if !known || now.Sub(current.loaded) >= sessionLife {
+	current, known := s.recall(hash, now)
+	if !known {
 		var err error
 		if current, err = s.load(ctx, hash, now); err != nil {
 			return Actor{}, err
@@ -56,20 +58,22 @@ func (s *Service) Authenticate(ctx context.Context, text secret.Text, remote str
 	return actor, nil
 }
 
+func errTokenUnknown() error {
+	return fault.New(fault.Unauthenticated, "token_unknown", "this token is unknown or was deleted").
+		WithHint("`fairlead login` gets a new one.")
+}
+
 // load asks the store for the token and whom it stands for.
-func (s *Service) load(ctx context.Context, hash string, now time.Time) (session, error) {
-	s.mu.Lock()
-	generation := s.generation
-	s.mu.Unlock()
+func (s *Service) load(ctx context.Context, hash string, now time.Time) (recalled, error) {
+	generation := s.currentGeneration()
 	token, err := s.store.TokenByHash(ctx, hash)
 	if fault.Is(err, fault.NotFound) {
-		return session{}, fault.New(fault.Unauthenticated, "token_unknown", "this token is unknown or was deleted").
-			WithHint("`fairlead login` gets a new one.")
+		return recalled{}, errTokenUnknown()
 	}
 	if err != nil {
-		return session{}, err
+		return recalled{}, err
 	}
-	fresh := session{token: token, loaded: now}
+	fresh := recalled{token: token, loaded: now}
 	switch {
 	case token.IsWorker():
 		fresh.actor = Actor{WorkerID: token.ID, WorkerName: token.Name, EnvironmentID: token.EnvironmentID}
@@ -77,23 +81,42 @@ func (s *Service) load(ctx context.Context, hash string, now time.Time) (session
 		fresh.actor = Actor{CacheID: token.ID, CacheName: token.Name}
 	default:
 		if fresh.actor, err = s.userActor(ctx, token.UserID); err != nil {
-			return session{}, err
+			return recalled{}, err
 		}
 	}
 	if now.Sub(token.LastUsedAt) >= touchInterval && !token.IsExpired(now) {
 		if err := s.store.TouchToken(ctx, token.ID, now); err != nil {
-			return session{}, err
+			return recalled{}, err
 		}
 	}
+	s.remember(hash, fresh, generation)
+	return fresh, nil
+}
+
+// recall is what was authenticated a moment ago by the text of that hash.
+func (s *Service) recall(hash string, now time.Time) (recalled, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(s.sessions) >= sessionsMost {
-		clear(s.sessions)
+	current, known := s.recent[hash]
+	return current, known && now.Sub(current.loaded) < recallLife
+}
+
+// remember keeps what was read when the generation was that one.
+func (s *Service) remember(hash string, fresh recalled, generation int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.recent) >= recallMost {
+		clear(s.recent)
 	}
 	if generation == s.generation { // else what was read may be what was just changed
-		s.sessions[hash] = fresh
+		s.recent[hash] = fresh
 	}
-	return fresh, nil
+}
+
+func (s *Service) currentGeneration() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.generation
 }
 
 func (s *Service) userActor(ctx context.Context, userID string) (Actor, error) {
@@ -112,12 +135,12 @@ func (s *Service) userActor(ctx context.Context, userID string) (Actor, error) {
 	return actor, nil
 }
 
-// forget drops every remembered session, after a change to who may do what.
+// forget drops everything that recall knows, after a change to who may do what.
 func (s *Service) forget() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.generation++
-	clear(s.sessions)
+	clear(s.recent)
 }
 
 // signInTokenLife is how long a token made by a sign-in lasts.
@@ -126,12 +149,9 @@ const signInTokenLife = 90 * 24 * time.Hour
 // SignIn trades a password for a token called name. A wrong password and an
 // unknown user look the same and take the same time.
 func (s *Service) SignIn(ctx context.Context, username string, password secret.Text, name, remote string) (Token, secret.Text, error) {
-	user, hash, err := s.store.UserByName(ctx, username)
-	if err != nil && !fault.Is(err, fault.NotFound) {
+	user, err := s.prove(ctx, SignIn{Username: username, Password: password, Remote: remote})
+	if err != nil {
 		return Token{}, secret.Text{}, err
-	}
-	if !s.passwords.Matches(hash, password) {
-		return Token{}, secret.Text{}, fault.New(fault.Unauthenticated, "sign_in_refused", "the user name or the password is wrong")
 	}
 	actor := Actor{UserID: user.ID, Username: user.Username, Remote: remote}
 	return s.newToken(ctx, actor, audit.UserSignIn, userTokenPrefix, Token{

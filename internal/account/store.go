@@ -17,6 +17,8 @@ type Store interface {
 	ProjectStore
 	EnvironmentStore
 	TokenStore
+	SessionStore
+	SignInStore
 }
 
 // UserStore keeps users and the hashes of their passwords.
@@ -93,4 +95,37 @@ type TokenStore interface {
 
 	// TouchToken notes the last use.
 	TouchToken(ctx context.Context, id string, at time.Time) error
+}
+
+// SessionStore keeps the sessions of browsers by the hash of their text.
+type SessionStore interface {
+	// CreateSession stores the session, and forgets the sessions of anybody
+	// whose time was over when it was made: those past their ExpiresAt, and
+	// those last used at idleSince or before. Of the user's own, the newest
+	// SessionsMost are left.
+	CreateSession(ctx context.Context, session Session, hash string, idleSince time.Time, event audit.Event) error
+	SessionByHash(ctx context.Context, hash string) (Session, error)
+
+	// Sessions are a user's, the last used first.
+	Sessions(ctx context.Context, userID string) ([]Session, error)
+
+	// TouchSession notes the last use, and the address that it came from.
+	TouchSession(ctx context.Context, id string, at time.Time, remote string) error
+
+	// DeleteSession ends one of the user's sessions.
+	DeleteSession(ctx context.Context, userID, id string, event audit.Event) error
+
+	// DeleteOtherSessions ends all of the user's sessions but the one of the id
+	// keep.
+	DeleteOtherSessions(ctx context.Context, userID, keep string, event audit.Event) error
+
+	// SetPasswordAndEndSessions replaces the password and ends all of the
+	// user's sessions but the one of the id keep.
+	SetPasswordAndEndSessions(ctx context.Context, userID, passwordHash, keep string, event audit.Event) error
+}
+
+// SignInStore keeps what came of attempts to sign in.
+type SignInStore interface {
+	// Record writes what changed nothing, such as a refusal.
+	Record(ctx context.Context, events ...audit.Event) error
 }

@@ -44,9 +44,10 @@ func (t Token) IsExpired(now time.Time) bool {
 // The beginnings of a token's text. They let secret scanners find a token that
 // was left where it should not be.
 const (
-	userTokenPrefix   = "flu_"
-	workerTokenPrefix = "flw_"
-	cacheTokenPrefix  = "flc_"
+	userTokenPrefix    = "flu_"
+	workerTokenPrefix  = "flw_"
+	cacheTokenPrefix   = "flc_"
+	sessionTokenPrefix = "fls_"
 )
 
 // newTokenText draws 256 random bits: nothing that could be guessed, so that a

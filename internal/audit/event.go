@@ -20,6 +20,8 @@ const (
 	UserCreate         Verb = "user.create"
 	UserPassword       Verb = "user.password"
 	UserSignIn         Verb = "user.sign-in"
+	SessionStart       Verb = "session.start"
+	SessionEnd         Verb = "session.end"
 	TokenCreate        Verb = "token.create"
 	TokenDelete        Verb = "token.delete"
 	OrganizationCreate Verb = "organization.create"

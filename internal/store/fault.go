@@ -31,6 +31,7 @@ var (
 	repositoryNoun   = noun{"repository", "linked repository", "`fairlead project link-git` links one."}
 	variableNoun     = noun{"variable", "variable", "`fairlead project variables` lists a project's."}
 	tokenNoun        = noun{"token", "token", "`fairlead token list` shows yours."}
+	sessionNoun      = noun{"session", "session", "`fairlead sessions list` shows yours."}
 	credentialNoun   = noun{"credential", "registry credential", "`fairlead registry list` shows yours."}
 	commitNoun       = noun{"commit", "commit", "`fairlead run` uploads the code of the directory that it is called in."}
 	executionNoun    = noun{"execution", "execution", "`fairlead execution list` shows yours."}

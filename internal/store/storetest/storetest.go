@@ -47,6 +47,7 @@ func Exercise(t *testing.T, open Open) {
 		{"projects", projects},
 		{"environments", environments},
 		{"tokens", tokens},
+		{"sessions", sessions},
 		{"credentials", credentials},
 		{"commits", commits},
 		{"executions", executions},
