@@ -176,6 +176,12 @@ var plan = []room{
 		"the HTTP door calls nouns and trades: no store, no SQL, no registry",
 	},
 	{
+		"web",
+		slices.Concat(words, nouns, []string{"broker", "dispatch", "outbox"}),
+		[]string{"github.com/dustin/go-humanize"},
+		"the pages call nouns and trades, as the API does: no store, no SQL, no registry",
+	},
+	{
 		"mirror", sum(words, "wire"),
 		[]string{"github.com/opencontainers"},
 		"the cache's door needs words, the shapes of the specification, and those in which it tells of itself; who may come in and what there is reach it as interfaces",
@@ -198,7 +204,7 @@ var plan = []room{
 		"app",
 		slices.Concat(words, nouns, []string{
 			"oci", "grant", "vault", "unpack", "pull", "depot", "gitfetch", "inputs", "engine", "engine/runc", "blobs", "broker", "cache", "courier", "dispatch", "outbox", "worker", "store",
-			"wire", "client", "api", "mirror", "app/adapter",
+			"wire", "client", "api", "web", "mirror", "app/adapter",
 		}),
 		nil,
 		"app wires every room but the commands and the demo, which stand on it",
@@ -271,7 +277,7 @@ var only = []struct {
 	{"github.com/johannesboyne/gofakes3", []string{"depot/depottest"}},
 	{"gocloud.dev", []string{"depot", "depot/bucket"}},
 	{"net/http", []string{
-		"oci", "diagnosis", "grant", "pull", "depot/bucket", "depot/depottest", "inputs", "gitfetch", "courier", "courier/couriertest", "api", "mirror", "client", "app", "demo",
+		"oci", "diagnosis", "grant", "pull", "depot/bucket", "depot/depottest", "inputs", "gitfetch", "courier", "courier/couriertest", "api", "web", "mirror", "client", "app", "demo",
 		"grant/granttest", "gitfetch/gittest", "bench", "bench/far", "bench/pull", "bench/cache",
 	}},
 	{"github.com/go-git", []string{"gitfetch"}},

@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
@@ -36,6 +37,7 @@ import (
 	"fairlead.dev/fairlead/internal/secret"
 	"fairlead.dev/fairlead/internal/store"
 	"fairlead.dev/fairlead/internal/vault"
+	"fairlead.dev/fairlead/internal/web"
 	"fairlead.dev/fairlead/internal/wire"
 )
 
@@ -169,17 +171,37 @@ func (s *Server) wire(ctx context.Context, version string) error {
 		Readers:  readers,
 		Channels: s.channels, Outbox: s.outbox,
 		Keys:  keys{vault: sealing, registries: s.registries, projects: projects, channels: s.channels, audit: s.store, now: now},
-		Route: s.routeTo, Version: version, Logger: s.logger, Now: now,
+		Route: s.routeTo, Origin: s.config.PublicURL, Version: version, Logger: s.logger, Now: now,
 	})
 	if err != nil {
 		return err
 	}
+	pages, err := web.New(web.Config{
+		Accounts: s.accounts, Projects: projects, Registries: s.registries, Selector: selector, Executions: executions,
+		Dispatch: s.dispatch, Broker: s.broker, Audit: s.store, Channels: s.channels, Outbox: s.outbox,
+		Origin: s.config.PublicURL, Version: version, Logger: s.logger, Now: now,
+	})
+	if err != nil {
+		return err
+	}
+	s.handler = doors(s.handler, pages)
 	if err := s.openMirror(ctx, readers); err != nil {
 		return err
 	}
 	s.first = FirstUser{Username: s.config.Admin, Organization: s.config.Organization}
 	s.first.Password, err = s.accounts.Bootstrap(ctx, s.config.Admin, s.config.Organization)
 	return err
+}
+
+// doors sends programs to the API and people to the pages.
+func doors(api, pages http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.URL.Path, "/api/") || strings.HasPrefix(r.URL.Path, "/schema/") {
+			api.ServeHTTP(w, r)
+			return
+		}
+		pages.ServeHTTP(w, r)
+	})
 }
 
 // kinds are the kinds of registry credential, as this server trades them.

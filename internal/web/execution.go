@@ -1,0 +1,4 @@
+package web
+
+// executionRoutes are the pages of executions and projects.
+func (s *site) executionRoutes() {}

@@ -1,0 +1,4 @@
+package web
+
+// registryRoutes are the pages of registry credentials.
+func (s *site) registryRoutes() {}
