@@ -177,9 +177,9 @@ var plan = []room{
 	},
 	{
 		"web",
-		slices.Concat(words, nouns, []string{"broker", "dispatch", "outbox"}),
+		slices.Concat(words, nouns, []string{"broker", "dispatch", "outbox", "wire"}),
 		[]string{"github.com/dustin/go-humanize"},
-		"the pages call nouns and trades, as the API does: no store, no SQL, no registry",
+		"the pages call nouns and trades, as the API does, and read a worker's report: no store, no SQL, no registry",
 	},
 	{
 		"mirror", sum(words, "wire"),

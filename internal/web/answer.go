@@ -2,6 +2,8 @@ package web
 
 import (
 	"bytes"
+	"io"
+	"mime"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -146,4 +148,19 @@ func titleOf(f *fault.Error) string {
 	default:
 		return "That did not work"
 	}
+}
+
+// download sends a file to be saved under a name.
+func (v *visit) download(body io.ReadCloser, name string, size int64) error {
+	defer body.Close()
+	header := v.w.Header()
+	header.Set("Content-Type", "application/octet-stream")
+	header.Set("Content-Disposition", mime.FormatMediaType("attachment", map[string]string{"filename": name}))
+	if size >= 0 {
+		header.Set("Content-Length", strconv.FormatInt(size, 10))
+	}
+	if _, err := io.Copy(v.w, body); err != nil {
+		panic(http.ErrAbortHandler) // so that the browser knows that it has not all of it
+	}
+	return nil
 }

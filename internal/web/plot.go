@@ -1,0 +1,105 @@
+package web
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+
+	"fairlead.dev/fairlead/internal/execution"
+)
+
+const (
+	plotWidth, plotHeight = 320, 110
+
+	// plotPoints is how many points a line has at most: more than its pixels tell
+	// nothing.
+	plotPoints = 320
+
+	// plotsMost bounds what one page draws.
+	plotsMost = 40
+)
+
+// plot is a number that an execution told again and again, as a line.
+type plot struct {
+	Name        string
+	Points      string // of an SVG polyline
+	Least, Most string
+	Last        string
+	Count       int
+}
+
+// Said is the plot in words.
+func (p plot) Said() string {
+	return fmt.Sprintf("%s: %d values from %s to %s, the last %s", p.Name, p.Count, p.Least, p.Most, p.Last)
+}
+
+// plotsOf draws what was told more than once as a number, and gives the latest value
+// of everything else.
+func plotsOf(told []execution.Metadatum) (plots []plot, latest []setting) {
+	series := make(map[string][]float64)
+	last := make(map[string]any)
+	for _, datum := range told {
+		values := make(map[string]any)
+		if json.Unmarshal(datum.Body, &values) != nil {
+			continue // no object: nothing to draw
+		}
+		for name, value := range values {
+			last[name] = value
+			if number, is := value.(float64); is {
+				series[name] = append(series[name], number)
+			}
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(last)) {
+		if values := series[name]; len(values) > 1 && len(plots) < plotsMost {
+			plots = append(plots, newPlot(name, values))
+			continue
+		}
+		latest = append(latest, setting{name, compact(last[name])})
+	}
+	return plots, latest
+}
+
+func newPlot(name string, values []float64) plot {
+	least, most := slices.Min(values), slices.Max(values)
+	span := most - least
+	if span == 0 || math.IsInf(span, 0) || math.IsNaN(span) {
+		span = 1
+	}
+	shown := thin(values)
+	var points strings.Builder
+	for i, value := range shown {
+		x := float64(plotWidth) * float64(i) / float64(max(len(shown)-1, 1))
+		y := plotHeight - (value-least)/span*plotHeight
+		fmt.Fprintf(&points, "%.1f,%.1f ", x, y)
+	}
+	return plot{
+		Name: name, Points: strings.TrimSpace(points.String()), Count: len(values),
+		Least: figure(least), Most: figure(most), Last: figure(values[len(values)-1]),
+	}
+}
+
+// thin keeps of each stretch of values its least and its most, so that peaks stay.
+func thin(values []float64) []float64 {
+	if len(values) <= plotPoints {
+		return values
+	}
+	var kept []float64
+	stretches := plotPoints / 2
+	for i := range stretches {
+		part := values[i*len(values)/stretches : (i+1)*len(values)/stretches]
+		low, high := slices.Min(part), slices.Max(part)
+		if slices.Index(part, low) < slices.Index(part, high) {
+			kept = append(kept, low, high)
+		} else {
+			kept = append(kept, high, low)
+		}
+	}
+	return kept
+}
+
+func figure(value float64) string { return strconv.FormatFloat(value, 'g', 5, 64) }
