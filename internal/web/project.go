@@ -191,8 +191,8 @@ func (s *site) environmentOptions(v *visit) ([]option, error) {
 
 // Names of the fields of a step's parameters and inputs.
 const (
-	parameterPrefix = "p."
-	inputPrefix     = "i."
+	parameterPrefix = "parameters." // as what is wrong with one is named
+	inputPrefix     = "input."
 )
 
 // ask makes the fields of the step.
@@ -268,7 +268,7 @@ func (s *site) run(v *visit) (answer, error) {
 		EnvironmentKey: f.get("environment"), Inputs: make(map[string][]string),
 	}
 	if draft.Parameters, err = data.Step.ParseValues(data.pairs(f)); err != nil {
-		return v.refuse(f, underPrefix(err, parameterPrefix), again)
+		return v.refuse(f, err, again)
 	}
 	for _, in := range data.Step.Inputs {
 		if urls := f.lines(inputPrefix + in.Name); !slices.Equal(urls, in.Default) && len(urls) > 0 {
@@ -300,16 +300,6 @@ func (d *runData) pairs(f *form) []string {
 		}
 	}
 	return pairs
-}
-
-// underPrefix names the fields of a fault as the page does.
-func underPrefix(err error, prefix string) error {
-	f := *fault.From(err)
-	f.Fields = slices.Clone(f.Fields)
-	for i := range f.Fields {
-		f.Fields[i].Name = prefix + f.Fields[i].Name
-	}
-	return &f
 }
 
 // RunPath is where a commit's steps are run.

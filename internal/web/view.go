@@ -98,6 +98,7 @@ func (s *views) functions() template.FuncMap {
 		"tall":     func(rows int, f field) field { f.Rows = rows; return f },
 		"first":    func(f field) field { f.Autofocus = true; return f },
 		"choices":  func(options []option, f field) field { f.Options = options; return f },
+		"blamed":   func(form *form, f field) field { f.Problem = form.Problem(f.Name); return f },
 		"pair":     func(a, b any) [2]any { return [2]any{a, b} },
 	}
 }

@@ -13,21 +13,12 @@ import (
 type waterfall struct {
 	Rows   []waterfallRow
 	Ticks  []waterfallTick
-	Height int
 	Failed bool
 }
-
-// Sizes of the picture, in units of its view box, whose width is the pull's time.
-const (
-	waterfallWidth = 1000
-	rowHeight      = 22
-	axisHeight     = 20
-)
 
 type waterfallRow struct {
 	Label string // the first twelve characters of the digest
 	Said  string // all of it in words, for who cannot see the bars
-	Y     int
 	Bars  []waterfallBar
 
 	Size, Rate, From string
@@ -37,12 +28,12 @@ type waterfallRow struct {
 
 type waterfallBar struct {
 	Kind     string // a class: ask, wait, transfer, unpack
-	X, Width float64
+	X, Width string // percent of the pull's time
 	Said     string
 }
 
 type waterfallTick struct {
-	X     float64
+	X     string // percent
 	Label string
 }
 
@@ -57,13 +48,12 @@ func newWaterfall(r wire.PullReport) *waterfall {
 		}
 	}
 	w := &waterfall{}
-	scale := waterfallWidth / total
+	percent := func(seconds float64) string { return strconv.FormatFloat(100*seconds/total, 'f', 2, 64) + "%" }
 	bar := func(kind string, begin, end float64) waterfallBar {
-		const visible = 1.5
-		return waterfallBar{Kind: kind, X: begin * scale, Width: max((end-begin)*scale, visible), Said: fmt.Sprintf("%s %s to %s", kind, seconds(begin), seconds(end))}
+		const visible = 0.2 / 100
+		return waterfallBar{Kind: kind, X: percent(begin), Width: percent(max(end-begin, visible*total)), Said: fmt.Sprintf("%s %s to %s", kind, seconds(begin), seconds(end))}
 	}
 	add := func(row waterfallRow) {
-		row.Y = axisHeight + len(w.Rows)*rowHeight
 		said := []string{row.Label}
 		if row.Size != "" {
 			said = append(said, row.Size)
@@ -102,9 +92,8 @@ func newWaterfall(r wire.PullReport) *waterfall {
 		row.Bars = layerBars(layer, total, r.Unfinished, bar)
 		add(row)
 	}
-	w.Height = axisHeight + len(w.Rows)*rowHeight
-	for step, at := tickStep(total), 0.0; at <= total; at += step {
-		w.Ticks = append(w.Ticks, waterfallTick{X: at * scale, Label: strconv.FormatFloat(at, 'f', max(0, int(math.Ceil(-math.Log10(step)))), 64) + " s"})
+	for step, at := tickStep(total), 0.0; at <= total*0.95; at += step { // the last one needs room for its words
+		w.Ticks = append(w.Ticks, waterfallTick{X: percent(at), Label: strconv.FormatFloat(at, 'f', max(0, int(math.Ceil(-math.Log10(step)))), 64) + " s"})
 	}
 	return w
 }
