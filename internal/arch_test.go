@@ -61,7 +61,7 @@ var plan = []room{
 	{
 		"account",
 		sum(words, "audit"),
-		[]string{"github.com/google/uuid", "golang.org/x/crypto/argon2"},
+		[]string{"github.com/google/uuid", "github.com/hashicorp/golang-lru/v2", "github.com/pquerna/otp", "golang.org/x/crypto/argon2"},
 		"users and organisations know words, and leave audit events",
 	},
 	{

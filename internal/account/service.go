@@ -20,6 +20,7 @@ import (
 type Service struct {
 	store     Store
 	passwords *Passwords
+	throttle  *throttle
 	now       func() time.Time
 
 	mu         sync.Mutex
@@ -29,7 +30,7 @@ type Service struct {
 
 // NewService returns a service over store. Times are taken from now, in UTC.
 func NewService(store Store, now func() time.Time) *Service {
-	return &Service{store: store, passwords: NewPasswords(), now: now, recent: make(map[string]recalled)}
+	return &Service{store: store, passwords: NewPasswords(), throttle: newThrottle(), now: now, recent: make(map[string]recalled)}
 }
 
 // Bootstrap makes the first user, an operator and admin of a first

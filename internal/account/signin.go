@@ -7,16 +7,23 @@ import (
 	"fairlead.dev/fairlead/internal/fault"
 )
 
-// prove finds the user whose password was shown.
+// prove finds the user whose password was shown. See throttle for how often it
+// may be tried.
 func (s *Service) prove(ctx context.Context, in SignIn) (User, error) {
+	attempt, err := s.throttle.admit(in.Username, in.Remote, s.now())
+	if err != nil {
+		return User{}, err
+	}
 	user, hash, err := s.store.UserByName(ctx, in.Username)
 	if err != nil && !fault.Is(err, fault.NotFound) {
+		attempt.withdraw()
 		return User{}, err
 	}
 	if !s.passwords.Matches(hash, in.Password) {
 		refusal := fault.New(fault.Unauthenticated, "sign_in_refused", "the user name or the password is wrong")
 		return User{}, s.refuse(ctx, user, in.Remote, refusal)
 	}
+	attempt.succeed(s.now())
 	return user, nil
 }
 

@@ -46,7 +46,11 @@ type passwordInput struct {
 }
 
 func (d *door) setPassword(ctx context.Context, v *visit, in *passwordInput) error {
-	return d.config.Accounts.SetPassword(ctx, v.actor, in.Username, in.Body.Password.Text())
+	set := d.config.Accounts.SetPassword
+	if in.Body.EndSessions {
+		set = d.config.Accounts.SetPasswordAndEndSessions
+	}
+	return set(ctx, v.actor, in.Username, in.Body.Password.Text())
 }
 
 func (d *door) listOrganizations(ctx context.Context, v *visit, in *Page) (list wire.List[wire.Organization], err error) {

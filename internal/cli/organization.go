@@ -118,11 +118,14 @@ func newUserCreate(s *session) *cobra.Command {
 }
 
 func newUserPassword(s *session) *cobra.Command {
+	var change wire.PasswordChange
 	c := &cobra.Command{
 		Use: "password [NAME]", Short: "Change your password, or as an operator anybody's", Args: cobra.MaximumNArgs(1),
 		Long: "Change your password, or as an operator anybody's. The new one is asked for, or read from\n" +
-			"standard input. Tokens stay good.",
+			"standard input. Tokens stay good. Your own sessions in browsers end with it; somebody else's\n" +
+			"with --end-sessions.",
 	}
+	c.Flags().BoolVar(&change.EndSessions, "end-sessions", false, "end the user's sessions in browsers as well")
 	c.RunE = s.calling(func(c *cobra.Command, api *client.Client, args []string) error {
 		var name string
 		if len(args) == 1 {
@@ -138,7 +141,8 @@ func newUserPassword(s *session) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		if err := api.SetPassword(c.Context(), name, wire.PasswordChange{Password: wire.NewPassword(password.Reveal())}); err != nil {
+		change.Password = wire.NewPassword(password.Reveal())
+		if err := api.SetPassword(c.Context(), name, change); err != nil {
 			return err
 		}
 		say(c.OutOrStdout(), "Changed the password of %s.\n", harmless(name))

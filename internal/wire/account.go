@@ -27,7 +27,8 @@ func (p NewPassword) Text() secret.Text { return secret.New(string(p)) }
 
 // PasswordChange sets a password.
 type PasswordChange struct {
-	Password NewPassword `json:"password"`
+	Password    NewPassword `json:"password"`
+	EndSessions bool        `json:"end_sessions,omitempty" required:"false" doc:"End the user's sessions in browsers, but for the one that asks; with one's own password this is so in any case"`
 }
 
 // Organization is one that the caller belongs to, with their role.
