@@ -59,33 +59,22 @@ func isSessionText(text secret.Text) bool {
 	return strings.HasPrefix(text.Reveal(), sessionTokenPrefix)
 }
 
-// SignIn is what somebody shows to sign in.
-type SignIn struct {
-	Username string
-	Password secret.Text
-
-	// Code is of the second factor, or a recovery code; "" where none was asked
-	// for yet.
-	Code string
-
-	// Agent is what the browser says that it is, and Remote the address that
-	// the request came from.
-	Agent, Remote string
-}
-
 // StartSession signs a browser in and returns the session with its text, which
 // is kept nowhere. A wrong password and an unknown user look the same, as the
-// code sign_in_refused, and take the same time.
+// code sign_in_refused, and take the same time. The other codes are code_required
+// (the password is right, and there is a second factor), code_refused, and
+// sign_in_throttled, which tells how long to wait.
 func (s *Service) StartSession(ctx context.Context, in SignIn) (Session, secret.Text, error) {
-	user, err := s.prove(ctx, in)
+	user, factor, err := s.prove(ctx, in)
 	if err != nil {
 		return Session{}, secret.Text{}, err
 	}
-	return s.startSession(ctx, user, in.Agent, in.Remote)
+	return s.startSession(ctx, user, in.Agent, in.Remote, factor)
 }
 
-// startSession makes a session for a user who was proven to be there.
-func (s *Service) startSession(ctx context.Context, user User, agent, remote string) (Session, secret.Text, error) {
+// startSession makes a session for a user who was proven to be there, with that
+// second factor or without.
+func (s *Service) startSession(ctx context.Context, user User, agent, remote, factor string) (Session, secret.Text, error) {
 	now := s.now()
 	session := Session{
 		ID: uuid.NewString(), UserID: user.ID, Agent: cleanAgent(agent), Remote: remote,
@@ -94,7 +83,8 @@ func (s *Service) startSession(ctx context.Context, user User, agent, remote str
 	text := newTokenText(sessionTokenPrefix)
 	actor := Actor{UserID: user.ID, Username: user.Username, Remote: remote}
 	defer s.forget() // an old session may have been ended for this one
-	err := s.store.CreateSession(ctx, session, HashToken(text), now.Add(-SessionIdle), s.event(actor, audit.SessionStart, 0, session.ID, ""))
+	event := withFactor(s.event(actor, audit.SessionStart, 0, session.ID, ""), factor)
+	err := s.store.CreateSession(ctx, session, HashToken(text), now.Add(-SessionIdle), event)
 	return session, text, err
 }
 

@@ -21,6 +21,8 @@ type Service struct {
 	store     Store
 	passwords *Passwords
 	throttle  *throttle
+	sealer    Sealer // of second factors; nil: there are none
+	sealing   secret.Sealing
 	now       func() time.Time
 
 	mu         sync.Mutex

@@ -146,17 +146,26 @@ func (s *Service) forget() {
 // signInTokenLife is how long a token made by a sign-in lasts.
 const signInTokenLife = 90 * 24 * time.Hour
 
-// SignIn trades a password for a token called name. A wrong password and an
-// unknown user look the same and take the same time.
+// SignIn is SignInForToken for a user without a second factor.
 func (s *Service) SignIn(ctx context.Context, username string, password secret.Text, name, remote string) (Token, secret.Text, error) {
-	user, err := s.prove(ctx, SignIn{Username: username, Password: password, Remote: remote})
+	return s.SignInForToken(ctx, SignIn{Username: username, Password: password, Remote: remote}, name)
+}
+
+// SignInForToken trades a password, and the code of a second factor where there
+// is one, for a token called name. It is refused as StartSession is.
+func (s *Service) SignInForToken(ctx context.Context, in SignIn, name string) (Token, secret.Text, error) {
+	now := s.now()
+	draft := Token{Name: name, ExpiresAt: now.Add(signInTokenLife)}
+	if err := validToken(draft, now); err != nil { // before a code is used up for it
+		return Token{}, secret.Text{}, err
+	}
+	user, factor, err := s.prove(ctx, in)
 	if err != nil {
 		return Token{}, secret.Text{}, err
 	}
-	actor := Actor{UserID: user.ID, Username: user.Username, Remote: remote}
-	return s.newToken(ctx, actor, audit.UserSignIn, userTokenPrefix, Token{
-		UserID: user.ID, Name: name, ExpiresAt: s.now().Add(signInTokenLife),
-	})
+	draft.UserID = user.ID
+	event := withFactor(s.event(Actor{UserID: user.ID, Username: user.Username, Remote: in.Remote}, audit.UserSignIn, 0, "", ""), factor)
+	return s.storeToken(ctx, userTokenPrefix, draft, event)
 }
 
 // CreateToken makes a token for actor; a zero expires makes one without end. The
@@ -201,13 +210,23 @@ func (s *Service) OwnWorkerToken(ctx context.Context, name string) (Token, secre
 }
 
 func (s *Service) newToken(ctx context.Context, actor Actor, verb audit.Verb, prefix string, token Token) (Token, secret.Text, error) {
-	now := s.now()
-	if err := fault.Join(validName("name", token.Name), validExpiry(token.ExpiresAt, now)); err != nil {
+	if err := validToken(token, s.now()); err != nil {
 		return Token{}, secret.Text{}, err
 	}
-	token.ID, token.CreatedAt = uuid.NewString(), now
+	return s.storeToken(ctx, prefix, token, s.event(actor, verb, 0, "", ""))
+}
+
+func validToken(token Token, now time.Time) error {
+	return fault.Join(validName("name", token.Name), validExpiry(token.ExpiresAt, now))
+}
+
+// storeToken makes the token's text and stores it with the event, which becomes
+// one about the token.
+func (s *Service) storeToken(ctx context.Context, prefix string, token Token, event audit.Event) (Token, secret.Text, error) {
+	token.ID, token.CreatedAt = uuid.NewString(), event.Time
+	event.ObjectID, event.ObjectName = token.ID, token.Name
 	text := newTokenText(prefix)
-	err := s.store.CreateToken(ctx, token, HashToken(text), s.event(actor, verb, 0, token.ID, token.Name))
+	err := s.store.CreateToken(ctx, token, HashToken(text), event)
 	return token, text, err
 }
 

@@ -5,26 +5,61 @@ import (
 
 	"fairlead.dev/fairlead/internal/audit"
 	"fairlead.dev/fairlead/internal/fault"
+	"fairlead.dev/fairlead/internal/secret"
 )
 
-// prove finds the user whose password was shown. See throttle for how often it
-// may be tried.
-func (s *Service) prove(ctx context.Context, in SignIn) (User, error) {
+// SignIn is what somebody shows to sign in.
+type SignIn struct {
+	Username string
+	Password secret.Text
+
+	// Code is of the second factor, or a recovery code; "" where none was asked
+	// for yet.
+	Code string
+
+	// Agent is what the browser says that it is, and Remote the address that
+	// the request came from.
+	Agent, Remote string
+}
+
+// prove finds the user whose password was shown, and whose second factor where
+// they have one, as what comes back beside them. The codes of its faults are
+// sign_in_refused, code_required for a right password without a code,
+// code_refused, and sign_in_throttled; see throttle for how often it may be
+// tried.
+func (s *Service) prove(ctx context.Context, in SignIn) (user User, factor string, err error) {
 	attempt, err := s.throttle.admit(in.Username, in.Remote, s.now())
 	if err != nil {
-		return User{}, err
+		return User{}, "", err
 	}
 	user, hash, err := s.store.UserByName(ctx, in.Username)
 	if err != nil && !fault.Is(err, fault.NotFound) {
 		attempt.withdraw()
-		return User{}, err
+		return User{}, "", err
 	}
 	if !s.passwords.Matches(hash, in.Password) {
-		refusal := fault.New(fault.Unauthenticated, "sign_in_refused", "the user name or the password is wrong")
-		return User{}, s.refuse(ctx, user, in.Remote, refusal)
+		return User{}, "", s.refuse(ctx, user, in.Remote,
+			fault.New(fault.Unauthenticated, "sign_in_refused", "the user name or the password is wrong"))
+	}
+	kept, err := s.totpOf(ctx, user.ID)
+	if err == nil && kept.IsOn() && in.Code == "" {
+		err = fault.New(fault.Unauthenticated, "code_required", "this user has a second factor: its code is needed as well").
+			WithHint("Enter the code that the app shows, or a recovery code.")
+	}
+	if err == nil && kept.IsOn() {
+		factor, err = s.useCode(ctx, Actor{UserID: user.ID, Username: user.Username, Remote: in.Remote}, kept, in.Code)
+	}
+	if err != nil {
+		attempt.withdraw()
+		return User{}, "", err
+	}
+	if kept.IsOn() && factor == "" {
+		return User{}, "", s.refuse(ctx, user, in.Remote,
+			fault.New(fault.Unauthenticated, "code_refused", "the code is wrong, or was used already").
+				WithHint("Enter the code that the app shows now, or a recovery code; each is good once."))
 	}
 	attempt.succeed(s.now())
-	return user, nil
+	return user, factor, nil
 }
 
 // refuse writes down that a sign-in was refused, and returns the refusal. Of a
@@ -36,4 +71,12 @@ func (s *Service) refuse(ctx context.Context, user User, remote string, refusal 
 		return err
 	}
 	return refusal
+}
+
+// withFactor notes with what a second factor was shown.
+func withFactor(event audit.Event, factor string) audit.Event {
+	if factor != "" {
+		event.Details = map[string]string{"second_factor": factor}
+	}
+	return event
 }

@@ -19,6 +19,7 @@ type Store interface {
 	TokenStore
 	SessionStore
 	SignInStore
+	TOTPStore
 }
 
 // UserStore keeps users and the hashes of their passwords.
@@ -128,4 +129,37 @@ type SessionStore interface {
 type SignInStore interface {
 	// Record writes what changed nothing, such as a refusal.
 	Record(ctx context.Context, events ...audit.Event) error
+}
+
+// TOTPStore keeps the second factors of users, and the hashes of their recovery
+// codes.
+type TOTPStore interface {
+	// TOTP is a user's, also one that was begun only.
+	TOTP(ctx context.Context, userID string) (TOTP, error)
+
+	// BeginTOTP stores one in the place of another that was begun only; ErrTOTPOn
+	// where there is one that was confirmed.
+	BeginTOTP(ctx context.Context, totp TOTP, event audit.Event) error
+
+	// ConfirmTOTP sets ConfirmedAt and LastStep of the one that was begun, and
+	// stores the recovery codes.
+	ConfirmTOTP(ctx context.Context, totp TOTP, recoveryHashes []string, event audit.Event) error
+
+	// UseTOTPStep sets LastStep; a NotFound fault where it was not below step,
+	// so that of many who use a step's code at once one does.
+	UseTOTPStep(ctx context.Context, place TOTPPlace, step int64) error
+
+	// UseRecoveryCode removes the code.
+	UseRecoveryCode(ctx context.Context, userID, hash string, event audit.Event) error
+
+	// DeleteTOTP takes the recovery codes along.
+	DeleteTOTP(ctx context.Context, userID string, event audit.Event) error
+
+	// TOTPKeysBefore are up to limit keys that were sealed with another key than
+	// keyID.
+	TOTPKeysBefore(ctx context.Context, keyID uint32, limit int) ([]KeptTOTP, error)
+
+	// ResealTOTP replaces what is sealed there if it is still old, and says
+	// whether it was.
+	ResealTOTP(ctx context.Context, place TOTPPlace, old, fresh Sealed) (bool, error)
 }

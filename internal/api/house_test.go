@@ -105,7 +105,7 @@ func newHouse(t testing.TB) *house {
 
 	catalogue := grant.NewCatalogue(grant.Config{Transport: granttest.NewTransport(t, h.registry), Now: now, Logger: logger})
 	bell := new(execution.Bell)
-	accounts := account.NewService(kept, now)
+	accounts := account.NewService(kept, now).WithSealer(adapter.Sealer{Vault: sealing})
 	projects := project.NewService(kept, accounts, adapter.Sealer{Vault: sealing}, adapter.Hosts{}, now)
 	git, err := gitfetch.New(gitfetch.Config{Dir: t.TempDir(), RootCAs: gitRoots(h.git)})
 	h.must(err)

@@ -148,7 +148,7 @@ func (s *Server) wire(ctx context.Context, version string) error {
 	}
 	changed := new(execution.Bell)
 
-	s.accounts = account.NewService(s.store, now)
+	s.accounts = account.NewService(s.store, now).WithSealer(adapter.Sealer{Vault: sealing})
 	s.registries = registry.NewService(s.store, s.accounts, adapter.Kinds{Catalogue: catalogue}, adapter.Sealer{Vault: sealing}, now)
 	selector := registry.NewSelector(s.store)
 	projects := project.NewService(s.store, s.accounts, adapter.Sealer{Vault: sealing}, adapter.Hosts{}, now)
@@ -170,7 +170,7 @@ func (s *Server) wire(ctx context.Context, version string) error {
 		Dispatch: s.dispatch, Broker: s.broker, Audit: s.store, Packages: packages,
 		Readers:  readers,
 		Channels: s.channels, Outbox: s.outbox,
-		Keys:  keys{vault: sealing, registries: s.registries, projects: projects, channels: s.channels, audit: s.store, now: now},
+		Keys:  keys{vault: sealing, accounts: s.accounts, registries: s.registries, projects: projects, channels: s.channels, audit: s.store, now: now},
 		Route: s.routeTo, Origin: s.config.PublicURL, Version: version, Logger: s.logger, Now: now,
 	})
 	if err != nil {

@@ -18,6 +18,7 @@ import (
 // keys rotates the sealing keys while the server is up.
 type keys struct {
 	vault      *vault.Vault
+	accounts   *account.Service
 	registries *registry.Service
 	projects   *project.Service
 	channels   *notice.Service
@@ -50,7 +51,11 @@ func (k keys) Rotate(ctx context.Context, actor account.Actor) (wire.KeyRotation
 	if err != nil {
 		return wire.KeyRotation{}, err
 	}
-	done.Resealed += ofProjects + ofChannels
+	ofAccounts, err := k.accounts.Reseal(ctx, done.KeyID)
+	if err != nil {
+		return wire.KeyRotation{}, err
+	}
+	done.Resealed += ofProjects + ofChannels + ofAccounts
 	for _, id := range old {
 		if err := k.vault.Retire(id); err != nil {
 			return wire.KeyRotation{}, err
@@ -84,6 +89,10 @@ func requireKeys(ctx context.Context, store *store.Store, v *vault.Vault) error 
 	if err != nil {
 		return err
 	}
+	factors, err := store.TOTPKeysBefore(ctx, primary, look)
+	if err != nil {
+		return err
+	}
 	var needed []uint32
 	for _, kept := range credentials {
 		needed = append(needed, kept.Sealed.KeyID)
@@ -92,6 +101,9 @@ func requireKeys(ctx context.Context, store *store.Store, v *vault.Vault) error 
 		needed = append(needed, kept.Sealed.KeyID)
 	}
 	for _, kept := range channels {
+		needed = append(needed, kept.Sealed.KeyID)
+	}
+	for _, kept := range factors {
 		needed = append(needed, kept.Sealed.KeyID)
 	}
 	return v.Require(needed...)

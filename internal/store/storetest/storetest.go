@@ -48,6 +48,7 @@ func Exercise(t *testing.T, open Open) {
 		{"environments", environments},
 		{"tokens", tokens},
 		{"sessions", sessions},
+		{"second factors", secondFactors},
 		{"credentials", credentials},
 		{"commits", commits},
 		{"executions", executions},

@@ -1,0 +1,7 @@
+package account
+
+// What tests of this package look at from outside.
+var (
+	NormalCode       = normalCode
+	HashRecoveryCode = hashRecoveryCode
+)
