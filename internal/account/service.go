@@ -28,11 +28,13 @@ type Service struct {
 	mu         sync.Mutex
 	recent     map[string]recalled // by the hash of a token's or session's text
 	generation int                 // counts what made them stale
+
+	devices *devices
 }
 
 // NewService returns a service over store. Times are taken from now, in UTC.
 func NewService(store Store, now func() time.Time) *Service {
-	return &Service{store: store, passwords: NewPasswords(), throttle: newThrottle(), now: now, recent: make(map[string]recalled)}
+	return &Service{store: store, passwords: NewPasswords(), throttle: newThrottle(), now: now, recent: make(map[string]recalled), devices: newDevices()}
 }
 
 // Bootstrap makes the first user, an operator and admin of a first

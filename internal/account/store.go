@@ -20,6 +20,8 @@ type Store interface {
 	SessionStore
 	SignInStore
 	TOTPStore
+	InvitationStore
+	DeviceStore
 }
 
 // UserStore keeps users and the hashes of their passwords.

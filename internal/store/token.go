@@ -20,20 +20,24 @@ func scanToken(row scanner) (t account.Token, err error) {
 // CreateToken implements account.TokenStore.
 func (s *Store) CreateToken(ctx context.Context, token account.Token, hash string, event audit.Event) error {
 	return s.write(ctx, tokenNoun.named(token.Name), func(ctx context.Context, tx *Tx) error {
-		position, err := nextPosition(ctx, tx)
-		if err != nil {
-			return err
-		}
-		_, err = tx.exec(ctx, `
-			INSERT INTO tokens (id, position, hash, name, user_id, environment_id, cache, created_at, expires_at, last_used_at)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`,
-			token.ID, position, hash, token.Name, sql.NullString{String: token.UserID, Valid: token.UserID != ""},
-			token.EnvironmentID, token.Cache, micros(token.CreatedAt), micros(token.ExpiresAt), micros(token.LastUsedAt))
-		if err != nil {
+		if err := insertToken(ctx, tx, token, hash); err != nil {
 			return err
 		}
 		return insertEvents(ctx, tx, event)
 	})
+}
+
+func insertToken(ctx context.Context, tx *Tx, token account.Token, hash string) error {
+	position, err := nextPosition(ctx, tx)
+	if err != nil {
+		return err
+	}
+	_, err = tx.exec(ctx, `
+		INSERT INTO tokens (id, position, hash, name, user_id, environment_id, cache, created_at, expires_at, last_used_at)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`,
+		token.ID, position, hash, token.Name, sql.NullString{String: token.UserID, Valid: token.UserID != ""},
+		token.EnvironmentID, token.Cache, micros(token.CreatedAt), micros(token.ExpiresAt), micros(token.LastUsedAt))
+	return err
 }
 
 // TokenByHash implements account.TokenStore.

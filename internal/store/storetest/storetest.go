@@ -49,6 +49,8 @@ func Exercise(t *testing.T, open Open) {
 		{"tokens", tokens},
 		{"sessions", sessions},
 		{"second factors", secondFactors},
+		{"invitations", invitations},
+		{"machines that sign in", deviceLogins},
 		{"credentials", credentials},
 		{"commits", commits},
 		{"executions", executions},
