@@ -166,7 +166,7 @@ func (d *door) recovered(answer *recorder, r *http.Request, v *visit, caught any
 	case isError && answer.status != 0 && (r.Context().Err() != nil || hungUp(err)):
 		return // nobody is there to read the answer
 	}
-	d.config.Logger.Error("a handler panicked", "method", r.Method, "path", r.URL.EscapedPath(),
+	d.config.Logger.Error("a handler panicked", "method", r.Method, "path", shownPath(r.URL.EscapedPath()),
 		"panic", caught, "stack", string(debug.Stack()))
 	if answer.status == 0 {
 		d.fail(answer, r, v, errPanicked)
@@ -195,7 +195,7 @@ func (d *door) log(r *http.Request, v *visit, status int, took time.Duration) {
 		return
 	}
 	attributes := []slog.Attr{
-		slog.String("method", r.Method), slog.String("path", r.URL.EscapedPath()), slog.Int("status", status),
+		slog.String("method", r.Method), slog.String("path", shownPath(r.URL.EscapedPath())), slog.Int("status", status),
 		slog.Duration("took", took), slog.String("actor", v.actor.Name()), slog.String("remote", v.remote),
 	}
 	if f := v.failure; f != nil {

@@ -51,6 +51,9 @@ GET:leases/{lease}/data/{datum}/ POST:leases/{lease}/outputs/
 POST:leases/{lease}/release/ POST:leases/{lease}/renew/ GET:leases/{lease}/stop/
 GET:organizations/ POST:organizations/ GET:organizations/{organization}/members/ POST:organizations/{organization}/members/
 DELETE:organizations/{organization}/members/{username}/
+GET:organizations/{organization}/invitations/ POST:organizations/{organization}/invitations/
+DELETE:organizations/{organization}/invitations/{invitation}/ POST:invitations/show/ POST:invitations/accept/ POST:invitations/join/
+POST:device-logins/ POST:device-logins/token/ POST:device-logins/show/ POST:device-logins/approve/ POST:device-logins/deny/
 GET:projects/ POST:projects/ GET:projects/ownership_options/ GET:projects/{project}/ GET:projects/{project}/commits/
 POST:projects/{project}/import-package/ POST:pull-grants/ GET:registry-credential-kinds/
 GET:registry-credentials/ POST:registry-credentials/ GET:registry-credentials/{credential}/ PUT:registry-credentials/{credential}/
@@ -91,7 +94,10 @@ func TestTheDocumentListsEveryRoute(t *testing.T) {
 // isPublic reports whether a route asks for no token: a link to a file has a
 // signature instead.
 func isPublic(route string) bool {
-	return slices.Contains([]string{"GET:server/", "POST:get-token/", "GET:data/{datum}/content/"}, route)
+	return slices.Contains([]string{
+		"GET:server/", "POST:get-token/", "GET:data/{datum}/content/",
+		"POST:invitations/show/", "POST:invitations/accept/", "POST:device-logins/", "POST:device-logins/token/",
+	}, route)
 }
 
 var inBraces = regexp.MustCompile(`\{(\w+)\}`)

@@ -23,6 +23,19 @@ func (d *door) routes() {
 	create(closed, "organizations/{organization}/members/", "Give a user a role (admins)", d.setMember)
 	remove(closed, "organizations/{organization}/members/{username}/", "Take a user out (admins)", d.removeMember)
 
+	get(closed, "organizations/{organization}/invitations/", "An organisation's open invitations (admins)", d.listInvitations)
+	create(closed, "organizations/{organization}/invitations/", "Invite somebody (admins)", d.createInvitation)
+	remove(closed, "organizations/{organization}/invitations/{invitation}/", "Revoke an invitation (admins)", d.revokeInvitation)
+	post(open, "invitations/show/", "What an invitation is to", d.showInvitation)
+	create(open, "invitations/accept/", "Accept an invitation as a new user", d.acceptInvitation)
+	post(closed, "invitations/join/", "Accept an invitation as myself", d.joinByInvitation)
+
+	create(open, "device-logins/", "Ask to sign a machine in", d.beginDevice)
+	post(open, "device-logins/token/", "The token of a machine, once somebody has approved", d.pollDevice)
+	post(closed, "device-logins/show/", "What a machine asks that shows a code", d.showDevice)
+	act(closed, "device-logins/approve/", "Sign that machine in as myself", d.approveDevice)
+	act(closed, "device-logins/deny/", "Refuse that machine", d.denyDevice)
+
 	get(closed, "projects/", "My projects", d.listProjects)
 	create(closed, "projects/", "Make a project", d.createProject)
 	get(closed, "projects/ownership_options/", "Names that a new project may be owned by", d.ownershipOptions)
