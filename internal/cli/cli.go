@@ -120,7 +120,7 @@ func newRoot(version string, streams IO) *cobra.Command {
 		newServe(s), newDemo(s), newWorker(s),
 		newLogin(s), newLogout(s),
 		newRun(s), newExecution(s), newLint(s), newExplain(s), newCheck(s),
-		newRegistry(s), newOrganization(s), newUser(s), newProject(s), newEnvironment(s), newNotice(s), newToken(s), newWorkerToken(s),
+		newRegistry(s), newOrganization(s), newInvitation(s), newUser(s), newProject(s), newEnvironment(s), newNotice(s), newToken(s), newWorkerToken(s),
 		newCache(s), newKeys(s), newAudit(s),
 	)
 	for _, c := range everyCommand(root) {

@@ -17,27 +17,37 @@ import (
 
 func newLogin(s *session) *cobra.Command {
 	var username string
-	var withToken bool
+	var withToken, device bool
 	c := &cobra.Command{
 		Use:   "login [SERVER]",
 		Short: "Sign in to a server, and keep a token for the other commands",
-		Long: "Sign in to a server with a user name and a password, which is asked for or read from\n" +
-			"standard input; what is kept is a token. With --with-token the token itself is read.",
-		Example: "  fairlead login http://fairlead.example:8080 --username ada",
-		Args:    cobra.MaximumNArgs(1),
+		Long: "Sign in to a server; what is kept is a token. On a terminal a code is shown, to be typed where you\n" +
+			"are signed in already. With --username the password is asked for; where there is no terminal, user\n" +
+			"name and password are read from standard input. With --with-token the token itself is read.",
+		Example: "  fairlead login http://fairlead.example:8080\n" +
+			"  fairlead login http://fairlead.example:8080 --username ada",
+		Args: cobra.MaximumNArgs(1),
 	}
-	c.Flags().StringVar(&username, "username", "", "who signs in (asked for if empty)")
+	c.AddCommand(newLoginApprove(s), newLoginDeny(s))
+	c.Flags().StringVar(&username, "username", "", "who signs in with a password")
 	c.Flags().BoolVar(&withToken, "with-token", false, "read a token instead of a password")
+	c.Flags().BoolVar(&device, "device", false, "show a code to be typed elsewhere (default on a terminal)")
+	c.MarkFlagsMutuallyExclusive("username", "device")
+	c.MarkFlagsMutuallyExclusive("with-token", "device")
 	c.RunE = func(c *cobra.Command, args []string) error {
 		server, err := s.loginServer(args)
 		if err != nil {
 			return err
 		}
 		p := newPrompt(s.streams)
+		_, asks := p.terminal()
 		var token secret.Text
-		if withToken {
+		switch {
+		case withToken:
 			token, err = p.secret("Token: ")
-		} else {
+		case device || asks && username == "":
+			token, err = deviceSignIn(c, server)
+		default:
 			token, err = signIn(c, p, server, username)
 		}
 		if err != nil {
