@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"time"
 
 	"fairlead.dev/fairlead/internal/wire"
 )
@@ -17,7 +16,7 @@ func (d *door) beginDevice(ctx context.Context, v *visit, in *struct{ Body wire.
 	}
 	return wire.DeviceLogin{
 		DeviceCode: request.DeviceCode.Reveal(), UserCode: request.UserCode, VerificationURI: v.origin + devicePath,
-		ExpiresIn: int(request.ExpiresAt.Sub(d.config.Now()) / time.Second), Interval: seconds(request.Interval),
+		ExpiresIn: seconds(request.ExpiresAt.Sub(d.config.Now())), Interval: seconds(request.Interval),
 	}, nil
 }
 

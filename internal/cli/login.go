@@ -32,9 +32,11 @@ func newLogin(s *session) *cobra.Command {
 	c.Flags().StringVar(&username, "username", "", "who signs in with a password")
 	c.Flags().BoolVar(&withToken, "with-token", false, "read a token instead of a password")
 	c.Flags().BoolVar(&device, "device", false, "show a code to be typed elsewhere (default on a terminal)")
-	c.MarkFlagsMutuallyExclusive("username", "device")
-	c.MarkFlagsMutuallyExclusive("with-token", "device")
 	c.RunE = func(c *cobra.Command, args []string) error {
+		if device && (withToken || username != "") {
+			return fault.InvalidField("device", "choice", "cannot be with --username or --with-token").
+				WithHint("Use one of the three.")
+		}
 		server, err := s.loginServer(args)
 		if err != nil {
 			return err

@@ -147,7 +147,7 @@ var invitations = []sentence{
 }
 
 // begin has a machine of a network ask to be signed in, at noon for ten minutes.
-func (h *house) begin(name, network string, ofNetwork, most int) error {
+func (h *house) beginDevice(name, network string, ofNetwork, most int) error {
 	h.Helper()
 	login := account.DeviceLogin{Name: name, Remote: "192.0.2.7", CreatedAt: noon, ExpiresAt: noon.Add(10 * time.Minute), State: account.DeviceWaiting}
 	return h.CreateDeviceLogin(h.ctx, login, account.DeviceHashes{Device: "hash of " + name, User: "user hash of " + name}, network, ofNetwork, most)
@@ -166,7 +166,7 @@ func (h *house) redeem(name, id string, user account.User) error {
 
 var deviceLogins = []sentence{
 	{"a machine that waits is found by both codes", func(h *house) {
-		h.check(h.begin("laptop", "n", many, many))
+		h.check(h.beginDevice("laptop", "n", many, many))
 		want := account.DeviceLogin{Name: "laptop", Remote: "192.0.2.7", CreatedAt: noon, ExpiresAt: noon.Add(10 * time.Minute), State: account.DeviceWaiting}
 		got, err := h.DeviceLoginByCode(h.ctx, "hash of laptop", noon)
 		h.check(err)
@@ -180,7 +180,7 @@ var deviceLogins = []sentence{
 		h.refused(fault.NotFound, err)
 	}},
 	{"one whose time is over is as good as none, and gone with the next", func(h *house) {
-		h.check(h.begin("laptop", "n", many, many))
+		h.check(h.beginDevice("laptop", "n", many, many))
 		at := noon.Add(10 * time.Minute)
 		_, err := h.DeviceLoginByCode(h.ctx, "hash of laptop", at)
 		h.refused(fault.NotFound, err)
@@ -196,13 +196,13 @@ var deviceLogins = []sentence{
 		h.refused(fault.NotFound, err)
 	}},
 	{"a network, and all together, have no more open ones than they may", func(h *house) {
-		h.check(h.begin("a", "n", 1, many))
-		h.refused(fault.Exhausted, h.begin("b", "n", 1, many))
-		h.refused(fault.Exhausted, h.begin("b", "m", many, 1))
-		h.check(h.begin("b", "m", 1, 2))
+		h.check(h.beginDevice("a", "n", 1, many))
+		h.refused(fault.Exhausted, h.beginDevice("b", "n", 1, many))
+		h.refused(fault.Exhausted, h.beginDevice("b", "m", many, 1))
+		h.check(h.beginDevice("b", "m", 1, 2))
 	}},
 	{"it is decided on once", func(h *house) {
-		h.check(h.begin("laptop", "n", many, many))
+		h.check(h.beginDevice("laptop", "n", many, many))
 		var decided atomic.Int32
 		h.audits(audit.DeviceApprove, 1, func() {
 			together(8, func(i int) {
@@ -219,7 +219,7 @@ var deviceLogins = []sentence{
 		h.refused(fault.NotFound, err)
 	}},
 	{"its token is made once, for who approved it", func(h *house) {
-		h.check(h.begin("laptop", "n", many, many))
+		h.check(h.beginDevice("laptop", "n", many, many))
 		h.refused(fault.NotFound, h.redeem("laptop", "t1", h.ada))
 		h.check(h.decide("laptop", account.DeviceApproved))
 		h.refused(fault.NotFound, h.redeem("laptop", "t1", h.user("bob")))
@@ -240,7 +240,7 @@ var deviceLogins = []sentence{
 		h.refused(fault.NotFound, err)
 	}},
 	{"one that was denied gives no token, and can still be asked about", func(h *house) {
-		h.check(h.begin("laptop", "n", many, many))
+		h.check(h.beginDevice("laptop", "n", many, many))
 		h.check(h.decide("laptop", account.DeviceDenied))
 		h.refused(fault.NotFound, h.redeem("laptop", "t1", h.ada))
 		got, err := h.DeviceLoginByCode(h.ctx, "hash of laptop", noon)
