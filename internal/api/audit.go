@@ -1,8 +1,11 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"slices"
+	"strconv"
+	"time"
 
 	"fairlead.dev/fairlead/internal/account"
 	"fairlead.dev/fairlead/internal/audit"
@@ -17,27 +20,83 @@ const (
 )
 
 type auditQuery struct {
-	Execution string `query:"execution" doc:"Only what was done for that execution: its id"`
-	Verb      string `query:"verb" doc:"Only that, such as grant.issue"`
-	Page
+	Organization string `query:"organization" doc:"Only of that organisation: its name or id; 0: only what belongs to none (operators)"`
+	Actor        string `query:"actor" doc:"Only what was done by that user, worker or cache: the name as it stands in the rows"`
+	Object       string `query:"object" doc:"Only what was done to that: an id or a name as it stands in the rows"`
+	Execution    string `query:"execution" doc:"Only what was done for that execution: its id"`
+	Verb         string `query:"verb" doc:"Only that, such as grant.issue; or credential for all that was done to credentials"`
+	Result       string `query:"result" doc:"ok, the code of an error, or failed for whatever is not ok"`
+	Since        string `query:"since" doc:"Only from that time on: RFC 3339, or a date in UTC"`
+	Until        string `query:"until" doc:"Only before that time: RFC 3339, or a date in UTC"`
+	Before       int64  `query:"before" minimum:"0" doc:"Only rows with a smaller id: where the next page begins"`
+	Limit        int    `query:"limit" minimum:"0" doc:"How many; 0 or absent: 100; at most 10,000"`
 }
 
-func (d *door) listAudit(ctx context.Context, v *visit, in *auditQuery) (list wire.List[wire.AuditEvent], err error) {
-	organizations, err := audited(v.actor)
+func (d *door) listAudit(ctx context.Context, v *visit, in *auditQuery) (list wire.AuditList, err error) {
+	filter, err := d.auditFilter(ctx, v, *in)
 	if err != nil {
 		return list, err
 	}
-	if in.Limit <= 0 {
-		in.Limit = auditDefault
-	}
-	in.Limit = min(in.Limit, auditMost)
-	events, count, err := d.config.Audit.Events(ctx, audit.Filter{
-		OrganizationIDs: organizations, Verb: audit.Verb(in.Verb), ExecutionID: in.Execution, Limit: in.Limit, Offset: in.Offset,
-	})
+	links, count, err := d.config.Audit.Events(ctx, filter)
 	if err != nil {
 		return list, err
 	}
-	return listOf(v, in.Page, each(events, auditEventOf), count), nil
+	list = wire.AuditList{Count: min(count, audit.CountMost), More: count > audit.CountMost, Results: each(links, auditEventOf)}
+	if len(links) == filter.Limit {
+		address := v.with("before", strconv.FormatInt(links[len(links)-1].ID, 10))
+		list.Next = &address
+	}
+	return list, nil
+}
+
+// auditFilter is what of the trail is asked for, of what the actor may read.
+func (d *door) auditFilter(ctx context.Context, v *visit, in auditQuery) (filter audit.Filter, err error) {
+	filter = audit.Filter{
+		Verb: audit.Verb(in.Verb), Actor: in.Actor, Object: in.Object, ExecutionID: in.Execution, Result: in.Result,
+		Before: in.Before, Limit: min(cmp.Or(in.Limit, auditDefault), auditMost),
+	}
+	if filter.OrganizationIDs, err = audited(v.actor); err != nil {
+		return filter, err
+	}
+	if in.Organization != "" {
+		if filter.OrganizationIDs, err = d.auditedOf(ctx, v, in.Organization, filter.OrganizationIDs); err != nil {
+			return filter, err
+		}
+	}
+	since, sinceErr := momentOf("since", in.Since)
+	until, untilErr := momentOf("until", in.Until)
+	filter.Since, filter.Until = since, until
+	return filter, fault.Join(sinceErr, untilErr)
+}
+
+// auditedOf narrows the organisations whose trail may be read to one.
+func (d *door) auditedOf(ctx context.Context, v *visit, key string, audited []int64) ([]int64, error) {
+	var id int64
+	if key != "0" {
+		organization, err := d.config.Accounts.Organization(ctx, v.actor, key)
+		if err != nil {
+			return nil, err
+		}
+		id = organization.ID
+	}
+	if !slices.Contains(audited, id) {
+		return nil, notAdmin()
+	}
+	return []int64{id}, nil
+}
+
+// momentOf reads a time; "" is none.
+func momentOf(name, text string) (moment time.Time, err error) {
+	if text == "" {
+		return moment, nil
+	}
+	for _, layout := range []string{time.RFC3339, time.DateOnly} {
+		if moment, err = time.Parse(layout, text); err == nil {
+			return moment, nil
+		}
+	}
+	return moment, fault.InvalidField(name, "time", "%.40q is no time", text).
+		WithHint("Write it as 2026-03-09T17:31:00Z, or as a date.")
 }
 
 // audited are the organisations whose trail actor may read: those that they
@@ -53,14 +112,21 @@ func audited(actor account.Actor) ([]int64, error) {
 		ids = append(ids, 0)
 	}
 	if len(ids) == 0 {
-		return nil, fault.New(fault.Denied, "not_admin", "only an admin of an organisation or an operator may read the audit trail").
-			WithHint("Ask one of your organisation's admins: `fairlead org members ORGANIZATION` lists them.")
+		return nil, notAdmin()
 	}
 	slices.Sort(ids)
 	return ids, nil
 }
 
-func auditEventOf(event audit.Event) wire.AuditEvent {
+func notAdmin() error {
+	return fault.New(fault.Denied, "not_admin", "only an admin of an organisation or an operator may read the audit trail").
+		WithHint("Ask one of your organisation's admins: `fairlead org members ORGANIZATION` lists them.")
+}
+
+func auditEventOf(event audit.Link) wire.AuditEvent {
+	if event.Broken != nil {
+		return wire.AuditEvent{ID: event.ID, Details: map[string]string{}, Unreadable: true}
+	}
 	return wire.AuditEvent{
 		ID: event.ID, Time: wire.NewTime(event.Time), Actor: event.Actor, ActorID: event.ActorID, Remote: event.Remote,
 		Verb: string(event.Verb), Result: event.Result, Organization: event.OrganizationID,

@@ -48,12 +48,17 @@ func pageOf[T any](v *visit, p Page, all []T) wire.List[T] {
 
 // at is the address of the same list from an offset on.
 func (v *visit) at(offset int) *string {
+	address := v.with("offset", strconv.Itoa(offset))
+	return &address
+}
+
+// with is the address that was asked for with another value of a parameter.
+func (v *visit) with(name, value string) string {
 	there := *v.url
 	query := there.Query()
-	query.Set("offset", strconv.Itoa(offset))
+	query.Set(name, value)
 	there.RawQuery = query.Encode()
-	address := v.origin + there.RequestURI()
-	return &address
+	return v.origin + there.RequestURI()
 }
 
 // each turns a list into another.

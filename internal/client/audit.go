@@ -5,18 +5,61 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/url"
+	"strconv"
+	"time"
 
 	"fairlead.dev/fairlead/internal/fault"
 	"fairlead.dev/fairlead/internal/wire"
 )
 
-// Audit are the newest events, at most limit, of an execution if one is given.
-func (c *Client) Audit(ctx context.Context, execution string, limit int) ([]wire.AuditEvent, error) {
+// AuditFilter says which rows of the trail are asked for; all of it must hold.
+type AuditFilter struct {
+	// Organization is a name or an id, Actor a name, Object an id or a name, Execution
+	// an id, and Verb a verb or a noun; "": any.
+	Organization, Actor, Object, Execution, Verb string
+
+	// Result is ok, the code of an error, or failed; "": any.
+	Result string
+
+	// Since and Until bound the time, without Until itself; zero: nothing does.
+	Since, Until time.Time
+}
+
+func (f AuditFilter) query() url.Values {
 	query := url.Values{}
-	if execution != "" {
-		query.Set("execution", execution)
+	for name, value := range map[string]string{
+		"organization": f.Organization, "actor": f.Actor, "object": f.Object, "execution": f.Execution, "verb": f.Verb, "result": f.Result,
+	} {
+		if value != "" {
+			query.Set(name, value)
+		}
 	}
-	return some[wire.AuditEvent](ctx, c, "audit/", query, limit)
+	for name, value := range map[string]time.Time{"since": f.Since, "until": f.Until} {
+		if !value.IsZero() {
+			query.Set(name, value.UTC().Format(time.RFC3339Nano))
+		}
+	}
+	return query
+}
+
+// Audit are the newest rows of the trail, at most limit, and how many there are:
+// exactly if there are no more than that.
+func (c *Client) Audit(ctx context.Context, filter AuditFilter, limit int) (list wire.AuditList, err error) {
+	const page = 10_000
+	query := filter.query()
+	for {
+		query.Set("limit", strconv.Itoa(min(page, limit-len(list.Results))))
+		var next wire.AuditList
+		if err := c.get(ctx, "audit/", query, &next); err != nil {
+			return list, err
+		}
+		next.Results = append(list.Results, next.Results...)
+		list = next
+		if list.Next == nil || len(list.Results) >= limit {
+			return list, nil
+		}
+		query.Set("before", strconv.FormatInt(list.Results[len(list.Results)-1].ID, 10))
+	}
 }
 
 // VerifyAudit has the whole trail verified, and compared with a head that was

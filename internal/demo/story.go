@@ -417,15 +417,13 @@ func (s *story) change(ctx context.Context, shelf *shelf, fields map[string]stri
 // trail shows that every grant left a row.
 func (s *story) trail(ctx context.Context) error {
 	s.chapter("The audit trail")
-	events, err := s.admin.Audit(ctx, "", 100)
+	events, err := s.admin.Audit(ctx, client.AuditFilter{Verb: "grant"}, 100)
 	if err != nil {
 		return err
 	}
 	results := make(map[string]int)
-	for _, event := range events {
-		if event.Verb == "grant.issue" {
-			results[event.Result]++
-		}
+	for _, event := range events.Results {
+		results[event.Result]++
 	}
 	for _, result := range []string{"ok", "no_credential", "secret_refused"} {
 		if results[result] == 0 {

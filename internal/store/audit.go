@@ -41,6 +41,11 @@ func insertEvents(ctx context.Context, tx *Tx, events ...audit.Event) error {
 			return err
 		}
 		head = e.Point()
+		if head.ID%timesBlock == 0 {
+			if err := noteTimes(ctx, tx, head.ID/timesBlock); err != nil {
+				return err
+			}
+		}
 	}
 	return moveHead(ctx, tx, head)
 }
@@ -50,31 +55,19 @@ const selectEvent = `
 	SELECT id, time, actor, actor_id, remote, verb, result, organization_id, object_id, object_name, execution_id, details, hash, previous
 	FROM audit_events`
 
-// Events implements audit.Store.
-func (s *Store) Events(ctx context.Context, filter audit.Filter) (events []audit.Event, count int, err error) {
-	var wanted conditions
-	wanted.add(in(&wanted, "organization_id", filter.OrganizationIDs))
-	if filter.Verb != "" {
-		wanted.add("verb = " + wanted.arg(string(filter.Verb)))
-	}
-	if filter.ExecutionID != "" {
-		wanted.add("execution_id <> '' AND execution_id = " + wanted.arg(filter.ExecutionID))
-	}
-	err = s.snapshot(ctx, auditTrail, func(r runner) error {
-		if err := r.row(ctx, `SELECT count(*) FROM audit_events`+wanted.where(), wanted.args...).Scan(&count); err != nil {
-			return err
-		}
-		page := wanted.page(filter.Limit, filter.Offset)
-		rows, err := r.query(ctx, selectEvent+wanted.where()+` ORDER BY id DESC`+page, wanted.args...)
-		events, err = collect(rows, err, scanEvent)
-		return err
-	})
-	return events, count, err
-}
-
 func scanEvent(row scanner) (e audit.Event, err error) {
 	err = row.Scan(&e.ID, instant{&e.Time}, &e.Actor, &e.ActorID, &e.Remote, &e.Verb, &e.Result,
 		&e.OrganizationID, &e.ObjectID, &e.ObjectName, &e.ExecutionID, fromDocument{&e.Details},
 		hash{&e.Hash}, hash{&e.Previous})
 	return e, err
+}
+
+// scanLink is scanEvent for who can do with a row that cannot be read: it is
+// Broken, and has its id alone.
+func scanLink(row scanner) (link audit.Link, _ error) {
+	event, err := scanEvent(row)
+	if err != nil {
+		return audit.Link{Event: audit.Event{ID: event.ID}, Broken: err}, nil
+	}
+	return audit.Link{Event: event}, nil
 }

@@ -22,10 +22,7 @@ func (s *Store) ReadChain(ctx context.Context, after int64, limit int) (chain au
 			return err
 		}
 		rows, err := r.query(ctx, selectEvent+` WHERE id > $1 ORDER BY id LIMIT $2`, after, limit)
-		links, err = collect(rows, err, func(row scanner) (audit.Link, error) {
-			event, err := scanEvent(row)
-			return audit.Link{Event: event, Broken: err}, nil // a row that cannot be read is what is looked for
-		})
+		links, err = collect(rows, err, scanLink) // a row that cannot be read is what is looked for
 		return err
 	})
 	return chain, links, err

@@ -17,6 +17,17 @@ type AuditEvent struct {
 
 	Hash     string `json:"hash" doc:"SHA-256 of the row and of the row before it, in hexadecimal"`
 	Previous string `json:"previous" doc:"The hash of the row before"`
+
+	Unreadable bool `json:"unreadable,omitempty" doc:"The row was changed in the database so that it cannot be read: there is nothing but its id"`
+}
+
+// AuditList is a page of the trail, the newest row first.
+type AuditList struct {
+	Count    int          `json:"count" doc:"How many there are on all pages, at most 1,000"`
+	More     bool         `json:"more" doc:"Whether there are more than that"`
+	Next     *string      `json:"next" doc:"Address of the next page, of older rows"`
+	Previous *string      `json:"previous" doc:"Always null: newer rows are at the address without before"`
+	Results  []AuditEvent `json:"results"`
 }
 
 // AuditPoint is a row of the trail's chain.

@@ -22,7 +22,7 @@ var trail = []sentence{
 		first.Previous, second.Previous = got[1].Previous, got[1].Hash
 		first.Hash = first.Digest()
 		second.Hash = second.Digest()
-		h.same([]audit.Event{second, first}, got)
+		h.same([]audit.Link{{Event: second}, {Event: first}}, got)
 	}},
 	{"every event is hashed with the one before it, whatever it holds", func(h *house) {
 		odd := event(audit.ExecutionCreate, "a\x00b\xff, 5:x,\u2028")
@@ -131,17 +131,151 @@ var trail = []sentence{
 			h.same([]int{test.want, test.want}, []int{len(got), count})
 		}
 	}},
-	{"a page is a part of the list, with the count of all", func(h *house) {
+	{"a list is bounded by who, what, on what, with what result and when", func(h *house) {
+		at := func(hours int) time.Time { return noon.Add(time.Duration(hours) * time.Hour) }
+		for i, e := range []audit.Event{
+			{Verb: audit.CredentialCreate, Actor: "ada", ObjectID: "c1", ObjectName: "hub", Result: "ok"},
+			{Verb: audit.CredentialCheck, Actor: "ben", ObjectID: "c1", ObjectName: "hub", Result: "unauthorized"},
+			{Verb: audit.CredentialCheck, Actor: "ada", ObjectID: "hub", ObjectName: "hub", Result: "ok"},
+			{Verb: audit.CredentialDelete, Actor: "ada", ObjectID: "c1", ObjectName: "ecr", Result: "denied"},
+			{Verb: "credentials.odd", Actor: "eve", ObjectID: "c1", ObjectName: "ecr", Result: "unauthorized", ExecutionID: "e1"},
+			{Verb: "credential.zz", Actor: "adam", ObjectID: "c2", ObjectName: "ecr", Result: "ok", ExecutionID: "e1"},
+		} {
+			e.Time, e.OrganizationID = at(i), 1000+int64(i%2)
+			if i == 3 {
+				e.Time = at(-100) // the clock was wrong
+			}
+			h.check(h.Record(h.ctx, e))
+		}
+		chain, _, err := h.ReadChain(h.ctx, 0, 0)
+		h.check(err)
+		first := chain.Head.ID - 5
+		for i, test := range []struct {
+			filter audit.Filter
+			want   []int64
+		}{
+			{audit.Filter{}, []int64{0, 1, 2, 3, 4, 5}},
+			{audit.Filter{Verb: "credential"}, []int64{0, 1, 2, 3, 5}},
+			{audit.Filter{Verb: "credential."}, []int64{0, 1, 2, 3, 5}},
+			{audit.Filter{Verb: "credential.c"}, nil},
+			{audit.Filter{Verb: "."}, nil},
+			{audit.Filter{Verb: audit.CredentialCheck}, []int64{1, 2}},
+			{audit.Filter{Actor: "ada"}, []int64{0, 2, 3}},
+			{audit.Filter{Actor: "ada", Verb: "credential", Result: "ok"}, []int64{0, 2}},
+			{audit.Filter{Object: "hub"}, []int64{0, 1, 2}},
+			{audit.Filter{Object: "c1"}, []int64{0, 1, 3, 4}},
+			{audit.Filter{Object: "c1", Actor: "ada", Verb: "credential"}, []int64{0, 3}},
+			{audit.Filter{Result: "ok"}, []int64{0, 2, 5}},
+			{audit.Filter{Result: audit.Failed}, []int64{1, 3, 4}},
+			{audit.Filter{Result: audit.Failed, Verb: "credential"}, []int64{1, 3}},
+			{audit.Filter{Result: "unauthorized"}, []int64{1, 4}},
+			{audit.Filter{Result: "nonsense"}, nil},
+			{audit.Filter{ExecutionID: "e1"}, []int64{4, 5}},
+			{audit.Filter{ExecutionID: "e1", Object: "ecr", Actor: "eve"}, []int64{4}},
+			{audit.Filter{Since: at(1)}, []int64{1, 2, 4, 5}},
+			{audit.Filter{Until: at(1)}, []int64{0, 3}},
+			{audit.Filter{Since: at(1), Until: at(4), Verb: "credential"}, []int64{1, 2}},
+			{audit.Filter{OrganizationIDs: []int64{1000}}, []int64{0, 2, 4}},
+			{audit.Filter{OrganizationIDs: []int64{1001}, Object: "c1"}, []int64{1, 3}},
+			{audit.Filter{OrganizationIDs: []int64{7}, Object: "c1"}, nil},
+		} {
+			if test.filter.OrganizationIDs == nil {
+				test.filter.OrganizationIDs = []int64{1000, 1001}
+			}
+			test.filter.Limit = 100
+			newest, count, err := h.Events(h.ctx, test.filter)
+			h.check(err)
+			oldest, err := h.EventsAfter(h.ctx, test.filter, 0)
+			h.check(err)
+			if len(newest) != len(test.want) || count != len(test.want) || len(oldest) != len(test.want) {
+				h.Fatalf("%d: %d, %d and %d events, want %d", i, len(newest), count, len(oldest), len(test.want))
+			}
+			for n, want := range test.want {
+				h.same([]int64{first + want, first + want}, []int64{oldest[n].ID, newest[len(newest)-1-n].ID})
+			}
+		}
+	}},
+	{"events are found by their time among thousands, also where the clock was put back", func(h *house) {
+		const many = 5000
+		events := make([]audit.Event, many)
+		for i := range events {
+			events[i] = event(audit.KeysRotate, fmt.Sprint(i))
+			events[i].OrganizationID, events[i].Time = 1000, noon.Add(time.Duration(i)*time.Second)
+			if i > 3000 && i < 3500 {
+				events[i].Time = events[i].Time.Add(-2000 * time.Second)
+			}
+		}
+		h.check(h.Record(h.ctx, events...))
+		for _, bounds := range [][2]int{{0, many}, {100, 110}, {1000, 1500}, {2500, 3600}, {4900, 9000}, {9000, 9001}, {-5, 0}} {
+			since, until := noon.Add(time.Duration(bounds[0])*time.Second), noon.Add(time.Duration(bounds[1])*time.Second)
+			want := 0
+			for _, e := range events {
+				if !e.Time.Before(since) && e.Time.Before(until) {
+					want++
+				}
+			}
+			filter := audit.Filter{OrganizationIDs: []int64{1000}, Since: since, Until: until, Limit: many}
+			got, count, err := h.Events(h.ctx, filter)
+			h.check(err)
+			h.same([]int{want, min(want, audit.CountMost+1)}, []int{len(got), count})
+		}
+	}},
+	{"a page goes on below an id, with the count of all", func(h *house) {
 		for i := range 5 {
 			h.check(h.Record(h.ctx, event(audit.KeysRotate, fmt.Sprint(i))))
 		}
-		got, count, err := h.Events(h.ctx, audit.Filter{OrganizationIDs: []int64{0}, Verb: audit.KeysRotate, Limit: 2, Offset: 1})
-		h.check(err)
-		h.same(5, count)
-		h.same([]string{"3", "2"}, []string{got[0].ObjectName, got[1].ObjectName})
+		filter := audit.Filter{OrganizationIDs: []int64{0}, Verb: audit.KeysRotate, Limit: 2}
+		var names []string
+		for {
+			got, count, err := h.Events(h.ctx, filter)
+			h.check(err)
+			h.same(5, count)
+			for _, e := range got {
+				names = append(names, e.ObjectName)
+			}
+			if len(got) < filter.Limit {
+				break
+			}
+			filter.Before = got[len(got)-1].ID
+		}
+		h.same([]string{"4", "3", "2", "1", "0"}, names)
+	}},
+	{"what is read from an id on comes oldest first, each once", func(h *house) {
+		for i := range 7 {
+			e := event(audit.GrantIssue, fmt.Sprint(i))
+			e.OrganizationID = int64(1000 + i%3)
+			h.check(h.Record(h.ctx, e))
+		}
+		filter := audit.Filter{OrganizationIDs: []int64{1000, 1001, 1002}, Verb: "grant", Limit: 2}
+		var names string
+		for after := int64(0); ; {
+			got, err := h.EventsAfter(h.ctx, filter, after)
+			h.check(err)
+			if len(got) == 0 {
+				break
+			}
+			for _, e := range got {
+				names, after = names+e.ObjectName, e.ID
+			}
+		}
+		h.same("0123456", names)
+	}},
+	{"no more are counted than a person wants to know", func(h *house) {
+		events := make([]audit.Event, audit.CountMost+5)
+		for i := range events {
+			events[i] = event(audit.KeysRotate, "")
+			events[i].OrganizationID = int64(1000 + i%2)
+		}
+		h.check(h.Record(h.ctx, events...))
+		for _, filter := range []audit.Filter{{}, {Verb: "keys"}, {Actor: "ada"}, {Before: 3}} {
+			filter.OrganizationIDs, filter.Limit = []int64{1000, 1001}, 1
+			_, count, err := h.Events(h.ctx, filter)
+			h.check(err)
+			h.same(audit.CountMost+1, count)
+		}
 	}},
 	{"what many record at once is all there, each one's in order", func(h *house) {
-		const writers, rounds = 32, 20
+		const writers, rounds = 24, 20
 		together(writers, func(i int) {
 			for round := range rounds {
 				a, b := event(audit.GrantIssue, fmt.Sprint(round, "a")), event(audit.GrantIssue, fmt.Sprint(round, "b"))
