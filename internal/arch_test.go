@@ -188,9 +188,9 @@ var plan = []room{
 	},
 	{
 		"cli",
-		sum(words, "client", "wire", "valohaiyaml", "source", "mirror", "app", "demo"),
+		sum(words, "audit", "client", "wire", "valohaiyaml", "source", "mirror", "app", "demo"),
 		nil,
-		"commands speak the API, read the files of a project, tell clients of the cache, and start what app or demo wired",
+		"commands speak the API, read the files of a project, verify those of the audit trail, tell clients of the cache, and start what app or demo wired",
 	},
 
 	// F6: the plan.

@@ -3,7 +3,10 @@ package api_test
 import (
 	"bufio"
 	"cmp"
+	"encoding/csv"
 	"encoding/json"
+	"fmt"
+	"io"
 	"net/http"
 	"slices"
 	"strings"
@@ -119,4 +122,60 @@ func TestTheTrailIsReadPageByPage(t *testing.T) {
 	if len(ids) != len(whole.Results) || len(ids) < 5 || !slices.IsSortedFunc(ids, func(a, b int64) int { return cmp.Compare(b, a) }) {
 		t.Errorf("got %v of %d", ids, len(whole.Results))
 	}
+}
+
+// export reads an export.
+func (h *house) export(who, query string) (kind, text string) {
+	h.t.Helper()
+	response, err := http.DefaultClient.Do(h.request(who, http.MethodGet, "audit/export/"+query, nil))
+	h.must(err)
+	defer func() { _ = response.Body.Close() }() // only read
+	all, err := io.ReadAll(response.Body)
+	h.must(err)
+	if response.StatusCode != http.StatusOK {
+		h.t.Fatalf("got %d %s", response.StatusCode, all)
+	}
+	return response.Header.Get("Content-Type"), string(all)
+}
+
+func TestAnExportHasEveryRowOnceAndIsVerified(t *testing.T) {
+	h := newHouse(t)
+	h.furnish()
+	for i := range 1100 { // more than two batches
+		h.must(h.audit.Record(t.Context(), audit.Event{Verb: audit.KeysRotate, Result: "ok", ObjectName: fmt.Sprint(i)}))
+	}
+	kind, text := h.export("root", "?organization=0")
+	report, err := audit.VerifyFile(t.Context(), strings.NewReader(text), audit.Point{}, false, nil)
+	h.must(err)
+	if kind != "application/x-ndjson" || report.Problem != nil || report.Count != int64(strings.Count(text, "\n")) || report.Count < 1100 || report.Absent == 0 {
+		t.Errorf("%s: %+v", kind, report)
+	}
+	var list wire.AuditList
+	h.call("root", http.MethodGet, "audit/?verb=user&organization=0", nil, &list)
+	line, err := json.Marshal(list.Results[len(list.Results)-1])
+	h.must(err)
+	if _, text := h.export("root", "?verb=user&organization=0"); !strings.HasPrefix(text, string(line)+"\n") {
+		t.Errorf("a line is not what the list has of the row:\n%s\n%s", text, line)
+	}
+	if _, text := h.export("ada", "?verb=keys"); text != "" {
+		t.Errorf("ada reads %s", text)
+	}
+}
+
+func TestAnExportIsATableForSpreadsheets(t *testing.T) {
+	h := newHouse(t)
+	h.must(h.audit.Record(t.Context(), audit.Event{Verb: audit.KeysRotate, Result: "ok", ObjectName: "=HYPERLINK(\"x\")", Details: map[string]string{"key": "1"}}))
+	kind, text := h.export("root", "?format=csv&verb=keys")
+	rows, err := csv.NewReader(strings.NewReader(text)).ReadAll()
+	h.must(err)
+	if kind != "text/csv; charset=utf-8" || len(rows) != 2 || rows[0][0] != "id" || rows[1][9] != `'=HYPERLINK("x")` || rows[1][11] != `{"key":"1"}` {
+		t.Errorf("%s: %q", kind, rows)
+	}
+	h.play(t, []scenario{
+		{name: "another format", as: "root", method: "GET", path: "audit/export/?format=xls", status: 400, want: []string{`"format":[`}},
+		{name: "no time", as: "root", method: "GET", path: "audit/export/?since=x", status: 400, want: []string{`"since":[`}},
+		{name: "a member", as: "ben", method: "GET", path: "audit/export/", status: 403, want: []string{`"code":"not_admin"`}},
+		{name: "a worker", as: "worker", method: "GET", path: "audit/export/", status: 403},
+		{name: "a file's name", as: "root", method: "GET", path: "audit/export/?format=csv", status: 200, want: []string{"attachment; filename=\"audit.csv\""}},
+	})
 }

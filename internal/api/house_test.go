@@ -24,6 +24,7 @@ import (
 	"fairlead.dev/fairlead/internal/account"
 	"fairlead.dev/fairlead/internal/api"
 	"fairlead.dev/fairlead/internal/app/adapter"
+	"fairlead.dev/fairlead/internal/audit"
 	"fairlead.dev/fairlead/internal/broker"
 	"fairlead.dev/fairlead/internal/courier"
 	"fairlead.dev/fairlead/internal/depot"
@@ -55,6 +56,7 @@ type house struct {
 	registry *granttest.Registry
 	git      *gittest.Host
 	keys     *rotation
+	audit    audit.Store
 	log      *lockedBuffer
 	tokens   map[string]string // by name
 	names    map[string]string // what stands in braces in a scenario
@@ -94,6 +96,7 @@ func newHouse(t testing.TB) *house {
 	logger := slog.New(slog.NewJSONHandler(h.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	kept, err := store.Open(ctx, filepath.Join(t.TempDir(), "fairlead.db"))
 	h.must(err)
+	h.audit = kept
 	t.Cleanup(func() { h.must(kept.Close()) })
 	packages, err := store.OpenPackages(t.TempDir())
 	h.must(err)

@@ -97,6 +97,7 @@ func (d *door) routes() {
 	put(closed, "notice-wishes/me/", "Change what I am mailed of the executions that I start", d.setWish)
 
 	get(closed, "audit/", "Who did what (admins, operators)", d.listAudit)
+	plain(closed, http.MethodGet, "audit/export/", "Who did what, as a file (admins, operators)", http.StatusOK, describeExport, d.exportAudit)
 	plain(closed, http.MethodGet, "audit/verify/", "Whether the audit trail is as it was written (operators)", http.StatusOK, describeVerify, d.verifyAudit)
 	post(closed, "keys/rotate/", "Seal every secret with a new key (operators)", d.rotateKeys)
 

@@ -52,7 +52,7 @@ func newAudit(s *session) *cobra.Command {
 		}
 		return nil
 	})
-	c.AddCommand(newAuditVerify(s))
+	c.AddCommand(newAuditExport(s), newAuditVerify(s))
 	return c
 }
 

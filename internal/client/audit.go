@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"encoding/json"
+	"io"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -60,6 +61,22 @@ func (c *Client) Audit(ctx context.Context, filter AuditFilter, limit int) (list
 		}
 		query.Set("before", strconv.FormatInt(list.Results[len(list.Results)-1].ID, 10))
 	}
+}
+
+// ExportAudit are all rows of the trail that are asked for, the oldest first, as
+// jsonl or csv. Read to its end, it is whole; the caller closes it.
+func (c *Client) ExportAudit(ctx context.Context, filter AuditFilter, format string) (io.ReadCloser, error) {
+	query := filter.query()
+	query.Set("format", format)
+	request, err := c.request(ctx, http.MethodGet, path("audit", "export"), query, nil)
+	if err != nil {
+		return nil, err
+	}
+	response, err := c.send(request)
+	if err != nil {
+		return nil, err
+	}
+	return response.Body, nil
 }
 
 // VerifyAudit has the whole trail verified, and compared with a head that was

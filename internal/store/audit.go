@@ -67,7 +67,7 @@ func scanEvent(row scanner) (e audit.Event, err error) {
 func scanLink(row scanner) (link audit.Link, _ error) {
 	event, err := scanEvent(row)
 	if err != nil {
-		return audit.Link{Event: audit.Event{ID: event.ID}, Broken: err}, nil
+		return audit.Link{Event: audit.Event{ID: event.ID}, Broken: err}, nil //nolint:nilerr // it is kept with the row
 	}
 	return audit.Link{Event: event}, nil
 }

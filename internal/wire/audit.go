@@ -46,6 +46,8 @@ type AuditVerification struct {
 	Last  *AuditPoint `json:"last" doc:"The last of them"`
 	Head  AuditPoint  `json:"head" doc:"The newest row when verifying began; id 0: there is none"`
 
+	Absent int64 `json:"absent,omitempty" doc:"Of an exported file: how many rows between the first and the last are not in it"`
+
 	Removed *AuditPoint `json:"removed,omitempty" doc:"The newest row that was removed for its age"`
 
 	Noted string     `json:"noted,omitempty" enum:"there,removed,wrong" doc:"What became of the head that was noted"`
