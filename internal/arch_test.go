@@ -147,6 +147,12 @@ var plan = []room{
 		"telling what happened needs the nouns that it happened to, and the courier; no door and no database",
 	},
 	{
+		"relay",
+		[]string{"fault", "audit"},
+		[]string{"golang.org/x/sys/unix"},
+		"sending the audit trail out needs the trail and errors; the store reaches it as an interface",
+	},
+	{
 		"worker",
 		sum(words, "oci", "pull", "inputs", "engine", "client", "wire", "source", "execution"),
 		nil,
@@ -203,7 +209,7 @@ var plan = []room{
 	{
 		"app",
 		slices.Concat(words, nouns, []string{
-			"oci", "grant", "vault", "unpack", "pull", "depot", "gitfetch", "inputs", "engine", "engine/runc", "blobs", "broker", "cache", "courier", "dispatch", "outbox", "worker", "store",
+			"oci", "grant", "vault", "unpack", "pull", "depot", "gitfetch", "inputs", "engine", "engine/runc", "blobs", "broker", "cache", "courier", "dispatch", "outbox", "relay", "worker", "store",
 			"wire", "client", "api", "web", "mirror", "app/adapter",
 		}),
 		nil,

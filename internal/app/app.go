@@ -34,6 +34,7 @@ import (
 	"fairlead.dev/fairlead/internal/outbox"
 	"fairlead.dev/fairlead/internal/project"
 	"fairlead.dev/fairlead/internal/registry"
+	"fairlead.dev/fairlead/internal/relay"
 	"fairlead.dev/fairlead/internal/secret"
 	"fairlead.dev/fairlead/internal/store"
 	"fairlead.dev/fairlead/internal/vault"
@@ -64,6 +65,7 @@ type Server struct {
 	blobs   *blobs.Store // of the pull-through cache; nil: there is none
 	metrics *metrics
 	git     *gitfetch.Fetcher
+	relays  []*relay.Relay
 	machine machine // of the worker inside
 
 	first FirstUser
@@ -162,6 +164,9 @@ func (s *Server) wire(ctx context.Context, version string) error {
 		Cached: s.config.Cache.URL != "",
 	})
 	if err := s.openNotices(sealing, now); err != nil {
+		return err
+	}
+	if err := s.openRelays(); err != nil {
 		return err
 	}
 	readers := &adapter.Readers{Accounts: s.accounts, Dispatch: s.dispatch}
@@ -275,6 +280,7 @@ func (s *Server) Run(ctx context.Context) error {
 	chores.Go(func() { s.tendCredentials(serving) })
 	chores.Go(func() { s.outbox.Run(serving) })
 	chores.Go(func() { s.tendTrail(serving) })
+	chores.Go(func() { s.relayTrail(serving) })
 	working, stopWorking := context.WithCancel(ctx)
 	defer stopWorking()
 	worked := make(chan error, 1)

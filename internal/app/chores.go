@@ -3,10 +3,7 @@ package app
 import (
 	"context"
 	"log/slog"
-	"math"
 	"time"
-
-	"fairlead.dev/fairlead/internal/audit"
 )
 
 // tendEvery is how often the server looks whether a credential is to be checked
@@ -26,7 +23,7 @@ func (s *Server) tendTrail(ctx context.Context) {
 	ticker := time.NewTicker(expireEvery)
 	defer ticker.Stop()
 	for {
-		n, err := audit.Expire(ctx, s.store, time.Now().UTC(), time.Duration(s.config.AuditKeep), math.MaxInt64)
+		n, err := s.expireTrail(ctx, time.Now().UTC())
 		if ctx.Err() != nil {
 			return
 		}

@@ -62,6 +62,10 @@ type Config struct {
 	// AuditKeep is how long rows of the audit trail are kept; 0: for ever.
 	AuditKeep Days
 
+	// AuditLogs are where the audit trail is sent while it is written, as
+	// relay.ParseTarget takes it.
+	AuditLogs []string
+
 	MetricsListen string // HOST:PORT; "": metrics are not served
 
 	LogLevel  string
@@ -148,6 +152,7 @@ func (c *Config) Flags(set *pflag.FlagSet) {
 	set.StringSliceVar(&c.GitHosts, "git-host", nil, "git host on a private network that projects may be linked to: HOST, or HOST=ADDRESS:PORT to reach it there")
 	set.StringArrayVar(&c.IdentityTokens, "identity-token-file", nil, "file with the server's own OIDC token, for keyless credentials: FILE or AUDIENCE=FILE")
 	set.Var(&c.AuditKeep, "audit-keep", "how long rows of the audit trail are kept, such as 365d or 8760h (default for ever)")
+	set.StringArrayVar(&c.AuditLogs, "audit-log", nil, "where the audit trail is sent while it is written: FILE, - for standard output, syslog:udp://HOST:PORT, or with tcp or tls for udp, or syslog:unix:///SOCKET; may be repeated")
 	metricsFlag(set, &c.MetricsListen)
 	set.StringVar(&c.LogLevel, "log-level", "info", "debug, info, warn or error")
 	set.StringVar(&c.LogFormat, "log-format", "auto", "text, json, or auto: text on a terminal")
@@ -311,7 +316,8 @@ func (c Config) settled() (Config, error) {
 		c.Worker.Slots = runtime.NumCPU()
 	}
 	_, networksErr := c.Cache.networks()
-	errs = append(errs, c.Worker.check(), networksErr)
+	_, targetsErr := auditTargets(c.AuditLogs)
+	errs = append(errs, c.Worker.check(), networksErr, targetsErr)
 	if c.Worker.Enabled && c.Worker.ThroughCache == serversCache && c.Cache.URL == "" {
 		errs = append(errs, fault.InvalidField("through-cache", "cache_missing", "this server has no pull-through cache").
 			WithHint("Start it with --cache too, or name another cache: --through-cache=URL."))

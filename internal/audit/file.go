@@ -10,6 +10,10 @@ import (
 	"fairlead.dev/fairlead/internal/fault"
 )
 
+// RepeatMost is how many rows back a row may come again in a file: what writes rows
+// while they come about sends the last of them twice after it was killed.
+const RepeatMost = 1000
+
 // lineMost is the most bytes that a line of an exported file has.
 const lineMost = 1 << 20
 
@@ -29,7 +33,8 @@ type FileReport struct {
 
 // VerifyFile reads rows as Line wrote them, one a line, the oldest first, and
 // stops at the first that is wrong: each is compared with its hash, and with the
-// row before it if that is in the file. The file may be a part of the trail,
+// row before it if that is in the file. A row that comes again as it was is passed
+// over, if it is among the last RepeatMost. The file may be a part of the trail,
 // unless complete: then a row that is not there is Missing. noted is a head that
 // must be in it, or zero. tell hears how many rows were read, now and then; it may
 // be nil. An Invalid fault tells of a line that is no row.
@@ -79,10 +84,13 @@ type fileVerifier struct {
 	verifier
 	complete bool
 	file     FileReport
+	recent   [RepeatMost]Point // the last rows, by the rest of their ids
 }
 
 func (v *fileVerifier) take(link Link) *Problem {
 	switch {
+	case v.file.First != nil && link.Broken == nil && v.recent[link.ID%RepeatMost] == link.Point() && link.Digest() == link.Hash:
+		return nil
 	case v.file.First == nil:
 		v.at = Point{ID: link.ID - 1, Hash: link.Previous} // what was before it is not in the file
 	case link.ID <= v.at.ID:
@@ -95,6 +103,7 @@ func (v *fileVerifier) take(link Link) *Problem {
 		v.at = Point{ID: link.ID - 1, Hash: link.Previous}
 	}
 	found := v.next(link)
+	v.recent[link.ID%RepeatMost] = link.Point()
 	v.file.Count, v.file.First, v.file.Last, v.file.Noted = v.report.Count, v.report.First, v.report.Last, v.report.Noted
 	return found
 }

@@ -120,7 +120,10 @@ func TestAFileIsVerifiedWithoutAServer(t *testing.T) {
 		"a row and its hash":        {links: rehashed, count: 3, want: audit.Problem{ID: 14, Flaw: audit.OutOfOrder}},
 		"a row that was unreadable": {links: unreadable, count: 1, want: audit.Problem{ID: 12, Flaw: audit.Changed}},
 		"another order":             {links: append(trail()[1:2], trail()[0]), count: 1, want: audit.Problem{ID: 11, Flaw: audit.OutOfOrder}},
-		"a row twice":               {links: append(trail()[:1], trail()[0]), count: 1, want: audit.Problem{ID: 11, Flaw: audit.OutOfOrder}},
+		"the last rows twice":       {links: append(trail(), trail()[2:]...), count: 5, complete: true},
+		"rows twice and more":       {links: append(trail()[:3], trail()[1:]...), count: 5, complete: true},
+		"a row twice, and changed":  {links: append(trail(), forged[2]), count: 5, want: audit.Problem{ID: 13, Flaw: audit.OutOfOrder}},
+		"a row twice, and another":  {links: append(trail(), rehashed[2]), count: 5, want: audit.Problem{ID: 13, Flaw: audit.OutOfOrder}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			report, err := audit.VerifyFile(t.Context(), bytes.NewReader(file(test.links)), test.noted, test.complete, nil)

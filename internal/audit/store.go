@@ -11,6 +11,7 @@ import (
 type Store interface {
 	ChainReader
 	Expirer
+	Streams
 
 	// Record appends the events, all or none, in their order. What has
 	// returned is durable.
@@ -23,6 +24,16 @@ type Store interface {
 
 	// EventsAfter are those of the filter with an id above after, oldest first.
 	EventsAfter(ctx context.Context, filter Filter, after int64) ([]Link, error)
+}
+
+// Streams keep how far each place outside was sent the trail.
+type Streams interface {
+	// StreamPosition is the id of the last row that was sent to the place of that
+	// name; 0: none was.
+	StreamPosition(ctx context.Context, name string) (int64, error)
+
+	// MoveStream notes that id. It never moves back.
+	MoveStream(ctx context.Context, name string, position int64) error
 }
 
 // CountMost is how many events are counted: who lists a hundred of a million need

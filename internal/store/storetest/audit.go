@@ -260,6 +260,19 @@ var trail = []sentence{
 		}
 		h.same("0123456", names)
 	}},
+	{"how far the trail was sent is kept for each target, and never moves back", func(h *house) {
+		at := func(name string) int64 {
+			position, err := h.StreamPosition(h.ctx, name)
+			h.check(err)
+			return position
+		}
+		h.same(int64(0), at("a"))
+		h.check(h.MoveStream(h.ctx, "a", 7))
+		h.check(h.MoveStream(h.ctx, "b", 3))
+		h.check(h.MoveStream(h.ctx, "a", 5))
+		h.restart()
+		h.same([]int64{7, 3, 0}, []int64{at("a"), at("b"), at("c")})
+	}},
 	{"no more are counted than a person wants to know", func(h *house) {
 		events := make([]audit.Event, audit.CountMost+5)
 		for i := range events {
