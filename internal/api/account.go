@@ -20,7 +20,9 @@ func (d *door) server(context.Context, *visit, *nothing) (wire.Server, error) {
 const signInName = "sign-in"
 
 func (d *door) getToken(ctx context.Context, v *visit, in *struct{ Body wire.GetToken }) (wire.GotToken, error) {
-	_, text, err := d.config.Accounts.SignIn(ctx, in.Body.Username, in.Body.Password.Text(), cmp.Or(in.Body.Name, signInName), v.remote)
+	_, text, err := d.config.Accounts.SignInForToken(ctx, account.SignIn{
+		Username: in.Body.Username, Password: in.Body.Password.Text(), Code: string(in.Body.Code), Remote: v.remote,
+	}, cmp.Or(in.Body.Name, signInName))
 	return wire.GotToken{Token: text.Reveal()}, err
 }
 

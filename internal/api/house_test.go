@@ -53,6 +53,7 @@ const registryPassword = "correct-horse-battery-staple-7"
 type house struct {
 	t        testing.TB
 	server   *httptest.Server
+	accounts *account.Service
 	registry *granttest.Registry
 	git      *gittest.Host
 	keys     *rotation
@@ -109,6 +110,7 @@ func newHouse(t testing.TB) *house {
 	catalogue := grant.NewCatalogue(grant.Config{Transport: granttest.NewTransport(t, h.registry), Now: now, Logger: logger})
 	bell := new(execution.Bell)
 	accounts := account.NewService(kept, now).WithSealer(adapter.Sealer{Vault: sealing})
+	h.accounts = accounts
 	projects := project.NewService(kept, accounts, adapter.Sealer{Vault: sealing}, adapter.Hosts{}, now)
 	git, err := gitfetch.New(gitfetch.Config{Dir: t.TempDir(), RootCAs: gitRoots(h.git)})
 	h.must(err)

@@ -17,6 +17,15 @@ func (d *door) routes() {
 	create(closed, "users/", "Make a user (operators)", d.createUser)
 	act(closed, "users/{username}/password/", "Change a password: one's own, or as an operator anybody's", d.setPassword)
 
+	get(closed, "sessions/", "Browsers that I am signed in with", d.listSessions)
+	remove(closed, "sessions/", "Sign all of my browsers out, but for the one that asks", d.endOtherSessions)
+	remove(closed, "sessions/{session}/", "Sign a browser out", d.endSession)
+	get(closed, "totp/", "Whether I have a second factor", d.totpState)
+	create(closed, "totp/", "Make the key of a second factor", d.beginTOTP)
+	post(closed, "totp/confirm/", "Turn the second factor on with a code of its key", d.confirmTOTP)
+	act(closed, "totp/disable/", "Turn my second factor off", d.disableTOTP)
+	remove(closed, "users/{username}/totp/", "Turn the second factor of another user off (operators)", d.resetTOTP)
+
 	get(closed, "organizations/", "My organisations", d.listOrganizations)
 	create(closed, "organizations/", "Make an organisation (operators)", d.createOrganization)
 	get(closed, "organizations/{organization}/members/", "An organisation's members", d.listMembers)

@@ -118,7 +118,7 @@ func newRoot(version string, streams IO) *cobra.Command {
 	root.PersistentPreRunE = func(c *cobra.Command, _ []string) error { return s.settle(c) }
 	root.AddCommand(
 		newServe(s), newDemo(s), newWorker(s),
-		newLogin(s), newLogout(s),
+		newLogin(s), newLogout(s), newSessions(s), newTOTP(s),
 		newRun(s), newExecution(s), newLint(s), newExplain(s), newCheck(s),
 		newRegistry(s), newOrganization(s), newInvitation(s), newUser(s), newProject(s), newEnvironment(s), newNotice(s), newToken(s), newWorkerToken(s),
 		newCache(s), newKeys(s), newAudit(s),

@@ -22,8 +22,9 @@ func newLogin(s *session) *cobra.Command {
 		Use:   "login [SERVER]",
 		Short: "Sign in to a server, and keep a token for the other commands",
 		Long: "Sign in to a server; what is kept is a token. On a terminal a code is shown, to be typed where you\n" +
-			"are signed in already. With --username the password is asked for; where there is no terminal, user\n" +
-			"name and password are read from standard input. With --with-token the token itself is read.",
+			"are signed in already. With --username the password is asked for, and from who has a second factor\n" +
+			"its code; where there is no terminal, user name and password are read from standard input. With\n" +
+			"--with-token the token itself is read.",
 		Example: "  fairlead login http://fairlead.example:8080\n" +
 			"  fairlead login http://fairlead.example:8080 --username ada",
 		Args: cobra.MaximumNArgs(1),
@@ -106,9 +107,16 @@ func signIn(c *cobra.Command, p *prompt, server, username string) (secret.Text, 
 	if err != nil {
 		return secret.Text{}, err
 	}
-	got, err := anonymous.SignIn(c.Context(), wire.GetToken{
-		Username: username, Password: wire.NewPassword(password.Reveal()), Name: tokenName(),
-	})
+	ask := wire.GetToken{Username: username, Password: wire.NewPassword(password.Reveal()), Name: tokenName()}
+	got, err := anonymous.SignIn(c.Context(), ask)
+	if err != nil && fault.From(err).Code == "code_required" {
+		var code string
+		if code, err = p.line("Code of your second factor: "); err != nil {
+			return secret.Text{}, err
+		}
+		ask.Code = wire.NewPassword(code)
+		got, err = anonymous.SignIn(c.Context(), ask)
+	}
 	return secret.New(got.Token), err
 }
 

@@ -58,6 +58,9 @@ const registryPassword = "correct-horse-battery-staple"
 //	hook BODY        waits for a webhook that matches, and is signed right
 //	deaf [no]        has the receiver be down, or be back
 //	again BODY       waits until a webhook that matches has come twice, with one id
+//	second-factor    runs fairlead totp enable with an app, sets TOTP_KEY, writes recovery
+//	with-code P F    writes the password of the file P and the next code into F
+//	browsers ID…     signs admin in with browsers, of which there is no command
 //	revoke           ends the secret of the registry's user alerts
 //	crash            ends that as a bug would, and looks for its core
 func TestStories(t *testing.T) {
@@ -86,6 +89,7 @@ func TestStories(t *testing.T) {
 			"serve": serve, "kill-server": kill, "end-server": end, "interrupt": interrupt,
 			"attempts": waitForAttempts, "never-twice": neverTwice, "small-disk": smallDisk,
 			"commit": commit, "watch": watch, "memory": memory, "crash": crash, "pull-through": pullThrough,
+			"second-factor": secondFactor, "with-code": withCode, "browsers": browsers,
 			"refused-soon": refusedSoon, "serve-cache": serveCache, "end-cache": endCache, "database": database,
 			"listen": listen(t, registry), "revoke": revoke, "trust": trust, "letter": letter, "hook": hook, "deaf": deaf, "again": again,
 		},

@@ -137,6 +137,7 @@ type CreatedToken struct {
 type GetToken struct {
 	Username string      `json:"username"`
 	Password NewPassword `json:"password"`
+	Code     NewPassword `json:"code,omitempty" required:"false" doc:"Of the second factor, or a recovery code; needed where the answer is code_required"`
 	Name     string      `json:"name,omitempty" required:"false" doc:"What to call the token"`
 }
 
