@@ -174,7 +174,8 @@ prerequisites: ## Install runc if neither runc nor crun is here
 	$(call need,command -v runc || command -v crun,runc,Fairlead runs containers with runc or crun)
 
 .PHONY: test-prerequisites
-test-prerequisites: ## Install what the tests want: runc, crun, igzip, gcc and libc6-dev
+test-prerequisites: ## Install what the tests want: runc, crun, igzip, chromium, gcc and libc6-dev
 	$(call need,command -v runc && command -v crun,runc crun,the tests run containers with both)
 	$(call need,command -v igzip,isal,the tests unpack layers with igzip and without it)
+	$(call need,command -v chromium || command -v chromium-browser || command -v google-chrome,chromium,the tests look at pages with it)
 	$(call need,echo '#include <stdlib.h>' | $$(go env CC) -E -,gcc libc6-dev,Go's race detector needs a C compiler)

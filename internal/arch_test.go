@@ -229,6 +229,11 @@ var plan = []room{
 		[]string{"github.com/emersion/go-smtp", "github.com/emersion/go-sasl"},
 		"what mail and webhooks arrive at in tests knows none of what it is to test",
 	},
+	{
+		"browsertest", none,
+		[]string{"github.com/chromedp", "golang.org/x/sys/unix"},
+		"a browser for tests of pages knows none of the pages",
+	},
 	{"depot/depottest", none, nil, "what stands for the clouds' stores in tests knows none of what it is to test"},
 	{"engine/enginetest", sum(words, "engine", "demoimage"), nil, "the suite knows the engine's interface and makes its images itself"},
 	{"store/storetest", sum(words, nouns...), nil, "the suite knows the interfaces, not the store"},
@@ -289,6 +294,7 @@ var only = []struct {
 	{"github.com/go-git", []string{"gitfetch"}},
 	{"github.com/wneessen/go-mail", []string{"courier"}},
 	{"github.com/emersion/go-smtp", []string{"courier/couriertest"}},
+	{"github.com/chromedp", []string{"browsertest"}},
 }
 
 // unreachable are rooms that a room does not link by any way round.
@@ -300,7 +306,7 @@ var unreachable = []struct {
 	{"worker", []string{"store", "vault", "broker", "grant", "registry", "dispatch", "api", "app"}, "a worker holds no keys and no database"},
 	{"client", nouns, "the client can be lent alone"},
 	{"grant", nouns, "grant can be read, tested and lent alone"},
-	{"cmd/fairlead", []string{"courier/couriertest", "depot/depottest", "engine/enginetest", "store/storetest"}, "the product holds no tests"},
+	{"cmd/fairlead", []string{"browsertest", "courier/couriertest", "depot/depottest", "engine/enginetest", "store/storetest"}, "the product holds no tests"},
 }
 
 // lent are what a room takes of another that it may use for its words alone.
