@@ -26,6 +26,12 @@ DEMO_SHELL := internal/demoimage/embedded/sh-linux-$(GOARCH).gz
 LINT_VERSION := v2.15.0
 LINT := .tools/golangci-lint-$(LINT_VERSION)/golangci-lint
 
+# axe-core tests pages for accessibility. It is of npm, and of tests alone.
+AXE_VERSION := 4.14.1
+AXE_SHA512 := 1477dafa598d8d065f273d6af302aa203c02e83131707b7fa648cd41bd3d6b734f8c22a0dab86ee6a6f64b8afbe804b214d36db85a2826965edfb3a0b9d546b5
+AXE := .tools/axe/axe.min.js
+AXE_PACKAGE := .tools/axe/axe-core-$(AXE_VERSION).tgz
+
 # What make test tests, the time for each target of make fuzz, and what make
 # bench measures: all, if nothing is named.
 PACKAGES ?= ./...
@@ -174,8 +180,18 @@ prerequisites: ## Install runc if neither runc nor crun is here
 	$(call need,command -v runc || command -v crun,runc,Fairlead runs containers with runc or crun)
 
 .PHONY: test-prerequisites
-test-prerequisites: ## Install what the tests want: runc, crun, igzip, chromium, gcc and libc6-dev
+test-prerequisites: $(AXE) ## Install what the tests want: runc, crun, igzip, chromium, axe-core, gcc and libc6-dev
 	$(call need,command -v runc && command -v crun,runc crun,the tests run containers with both)
 	$(call need,command -v igzip,isal,the tests unpack layers with igzip and without it)
 	$(call need,command -v chromium || command -v chromium-browser || command -v google-chrome,chromium,the tests look at pages with it)
 	$(call need,echo '#include <stdlib.h>' | $$(go env CC) -E -,gcc libc6-dev,Go's race detector needs a C compiler)
+
+$(AXE): $(AXE_PACKAGE)
+	@tar -xzOf $< package/axe.min.js >$@
+
+$(AXE_PACKAGE):
+	$(call need,command -v npm || command -v curl,curl ca-certificates,make fetches axe-core with it)
+	@mkdir -p $(@D)
+	@if command -v npm >/dev/null; then npm pack --silent --pack-destination $(@D) axe-core@$(AXE_VERSION) >/dev/null; \
+		else curl -fsSL --retry 3 -o $@ https://registry.npmjs.org/axe-core/-/$(@F); fi
+	@echo '$(AXE_SHA512)  $@' | sha512sum --check --quiet
