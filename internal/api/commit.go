@@ -93,13 +93,12 @@ func configData(commit execution.Commit) (json.RawMessage, error) {
 }
 
 func describeImport(op *huma.Operation, registry huma.Registry) {
-	text := &huma.Schema{Type: huma.TypeString}
 	op.RequestBody = &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{
 		"multipart/form-data": {Schema: &huma.Schema{
 			Type: huma.TypeObject, Required: []string{"data"},
 			Description: "The fields stand before the data.",
 			Properties: map[string]*huma.Schema{
-				"description": text,
+				"description": {Type: huma.TypeString, Description: "What to call the commit"},
 				"yaml_path":   {Type: huma.TypeString, Description: "Where in the package its valohai.yaml is"},
 				"data":        bytesOf("The code as a gzipped tar"),
 			},

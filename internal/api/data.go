@@ -12,7 +12,9 @@ import (
 	"net/http"
 	"net/url"
 	"path"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -94,9 +96,10 @@ func (d *door) downloadDatum(ctx context.Context, v *visit, in *datumKey) (wire.
 }
 
 func describeContent(op *huma.Operation, _ huma.Registry) {
-	for _, name := range []string{"expires", "signature"} {
-		op.Parameters = append(op.Parameters, &huma.Param{Name: name, In: "query", Required: true, Schema: &huma.Schema{Type: huma.TypeString}})
+	for name, text := range map[string]string{"expires": "Until when the link holds, in seconds since 1970", "signature": "What the server signed the link with"} {
+		op.Parameters = append(op.Parameters, &huma.Param{Name: name, In: "query", Required: true, Schema: &huma.Schema{Type: huma.TypeString}, Description: text})
 	}
+	slices.SortFunc(op.Parameters, func(a, b *huma.Param) int { return strings.Compare(a.Name, b.Name) })
 	answers(op, "application/octet-stream", bytesOf("The file"))
 }
 

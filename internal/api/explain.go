@@ -9,7 +9,7 @@ import (
 )
 
 type explainQuery struct {
-	Image   string `query:"image" required:"true"`
+	Image   string `query:"image" required:"true" doc:"Name of the image, as a step has it"`
 	Project string `query:"project" required:"true" doc:"Id, name or OWNER/NAME"`
 }
 

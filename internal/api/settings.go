@@ -72,7 +72,7 @@ type oldVariable struct {
 	Project string `path:"project" doc:"Id, name or OWNER/NAME"`
 	Name    string `query:"name" doc:"Which one; also taken from a body, where existing clients write it"`
 	Body    *struct {
-		Name string `json:"name,omitempty" required:"false"`
+		Name string `json:"name,omitempty" required:"false" doc:"Which one, in place of the query"`
 	} `required:"false"`
 }
 

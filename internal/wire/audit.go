@@ -2,18 +2,18 @@ package wire
 
 // AuditEvent is one row of the trail.
 type AuditEvent struct {
-	ID           int64             `json:"id"`
-	Time         *Time             `json:"time"`
-	Actor        string            `json:"actor"`
-	ActorID      string            `json:"actor_id"`
-	Remote       string            `json:"remote"`
-	Verb         string            `json:"verb"`
-	Result       string            `json:"result"`
-	Organization int64             `json:"organization"`
-	ObjectID     string            `json:"object_id"`
-	ObjectName   string            `json:"object_name"`
-	Execution    string            `json:"execution"`
-	Details      map[string]string `json:"details"`
+	ID           int64             `json:"id" doc:"Number of the row; later rows have higher ones"`
+	Time         *Time             `json:"time" doc:"When it happened"`
+	Actor        string            `json:"actor" doc:"Name of who did it"`
+	ActorID      string            `json:"actor_id" doc:"Id of who did it"`
+	Remote       string            `json:"remote" doc:"Address that the request came from"`
+	Verb         string            `json:"verb" doc:"What was done, such as credential.create"`
+	Result       string            `json:"result" doc:"ok, or what it failed with"`
+	Organization int64             `json:"organization" doc:"Number of the organisation that it concerns; 0: the installation"`
+	ObjectID     string            `json:"object_id" doc:"Id of what it was done to"`
+	ObjectName   string            `json:"object_name" doc:"Name of what it was done to"`
+	Execution    string            `json:"execution" doc:"Id of the execution that it was done for; empty: none"`
+	Details      map[string]string `json:"details" doc:"What else is known, without secrets"`
 
 	Hash     string `json:"hash" doc:"SHA-256 of the row and of the row before it, in hexadecimal"`
 	Previous string `json:"previous" doc:"The hash of the row before"`
@@ -32,9 +32,9 @@ type AuditList struct {
 
 // AuditPoint is a row of the trail's chain.
 type AuditPoint struct {
-	ID   int64  `json:"id"`
-	Hash string `json:"hash"`
-	Time *Time  `json:"time,omitempty"`
+	ID   int64  `json:"id" doc:"Number of the row"`
+	Hash string `json:"hash" doc:"Its hash, in hexadecimal"`
+	Time *Time  `json:"time,omitempty" doc:"When what it tells of happened"`
 }
 
 // AuditVerification is what became of verifying the whole chain.
@@ -57,19 +57,19 @@ type AuditVerification struct {
 // AuditFlaw is the first thing that is wrong with the chain.
 type AuditFlaw struct {
 	ID       int64  `json:"id" doc:"The row"`
-	Flaw     string `json:"flaw" enum:"changed,missing,out_of_order,head_differs"`
-	Sentence string `json:"sentence"`
+	Flaw     string `json:"flaw" enum:"changed,missing,out_of_order,head_differs" doc:"What is wrong with it"`
+	Sentence string `json:"sentence" doc:"The same for people"`
 }
 
 // AuditVerifyEvent is a line of a verification that is followed: one of the three.
 type AuditVerifyEvent struct {
-	Progress     *AuditProgress     `json:"progress,omitempty"`
-	Verification *AuditVerification `json:"verification,omitempty"`
-	Problem      *Problem           `json:"problem,omitempty"`
+	Progress     *AuditProgress     `json:"progress,omitempty" doc:"How far it is"`
+	Verification *AuditVerification `json:"verification,omitempty" doc:"What came of it, at the end"`
+	Problem      *Problem           `json:"problem,omitempty" doc:"What kept it from being verified"`
 }
 
 // AuditProgress is how many rows were read, out of how many.
 type AuditProgress struct {
-	Done int64 `json:"done"`
-	All  int64 `json:"all"`
+	Done int64 `json:"done" doc:"Rows that were read"`
+	All  int64 `json:"all" doc:"Rows that there are"`
 }

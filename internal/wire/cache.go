@@ -78,9 +78,9 @@ type CacheWarmed struct {
 // CacheLogin is who pulls through a cache apart from the server: what that showed to
 // the cache.
 type CacheLogin struct {
-	User   string     `json:"user"`
-	Token  OpenSecret `json:"token"`
-	Remote string     `json:"remote"` // the address that it came from
+	User   string     `json:"user" doc:"The user name that was shown to the cache"`
+	Token  OpenSecret `json:"token" doc:"The token that was shown to the cache"`
+	Remote string     `json:"remote" doc:"Address that the login came from"` // the address that it came from
 }
 
 // CodeReaderUnknown is the code of the refusal of a login that is nobody's.
@@ -88,32 +88,32 @@ const CodeReaderUnknown = "reader_unknown"
 
 // CacheReader is who that is, and what for.
 type CacheReader struct {
-	ID           string  `json:"id"`
-	Name         string  `json:"name"`
-	Operator     bool    `json:"operator"`
-	Project      NamedID `json:"project"` // "" where none was named: nothing may be read
-	Organization string  `json:"organization"`
-	ExecutionID  string  `json:"execution_id"`
+	ID           string  `json:"id" doc:"Id of who logged in"`
+	Name         string  `json:"name" doc:"Name of who logged in"`
+	Operator     bool    `json:"operator" doc:"Whether they run the installation"`
+	Project      NamedID `json:"project" doc:"The project that they read for; empty: none, and nothing may be read"` // "" where none was named: nothing may be read
+	Organization string  `json:"organization" doc:"Who owns the project, by name"`
+	ExecutionID  string  `json:"execution_id" doc:"The execution that a worker reads for"`
 }
 
 // CacheGrantRequest asks for the right of a reader to an image's repository.
 type CacheGrantRequest struct {
-	Login   CacheLogin `json:"login"`
-	Image   string     `json:"image"`
-	Refused *Time      `json:"refused,omitempty"` // issued_at of a grant that the registry no longer takes
+	Login   CacheLogin `json:"login" doc:"Who logs in at the cache"`
+	Image   string     `json:"image" doc:"The image that they ask for"`
+	Refused *Time      `json:"refused,omitempty" doc:"issued_at of a grant that the registry no longer takes"` // issued_at of a grant that the registry no longer takes
 
 	// FreshMilliseconds is how old a grant may be that itself says what it is good
 	// for, while its token service can be asked; 0: as old as it says.
-	FreshMilliseconds int64 `json:"fresh_milliseconds"`
+	FreshMilliseconds int64 `json:"fresh_milliseconds" doc:"How old a grant may be while its token service can be asked; 0: as old as it says"`
 
 	// OnlyCovered refuses what no credential covers.
-	OnlyCovered bool `json:"only_covered"`
+	OnlyCovered bool `json:"only_covered" doc:"Refuse what no credential covers"`
 }
 
 // CacheGrant is that right, and which credential gave it; "" is none.
 type CacheGrant struct {
 	Grant
 
-	CredentialID string `json:"credential_id"`
-	Version      int    `json:"credential_version"`
+	CredentialID string `json:"credential_id" doc:"Id of the credential that gave it; empty: none"`
+	Version      int    `json:"credential_version" doc:"Version of that credential"`
 }

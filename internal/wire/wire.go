@@ -49,40 +49,40 @@ type List[T any] struct {
 	Count    int     `json:"count" doc:"How many there are on all pages"`
 	Next     *string `json:"next" doc:"Address of the next page"`
 	Previous *string `json:"previous" doc:"Address of the page before"`
-	Results  []T     `json:"results"`
+	Results  []T     `json:"results" doc:"Those of this page"`
 }
 
 // Server is who answers.
 type Server struct {
-	Name    string `json:"name"`
-	Version string `json:"version"`
+	Name    string `json:"name" doc:"Name of the program"`
+	Version string `json:"version" doc:"Its version"`
 }
 
 // Problem is an error: a problem document (RFC 9457) that also has what
 // existing clients read. On 400, the fields at fault are members of their own
 // beside these, each a list of texts.
 type Problem struct {
-	Type   string `json:"type"`
-	Title  string `json:"title"`
-	Status int    `json:"status"`
+	Type   string `json:"type" doc:"Always about:blank"`
+	Title  string `json:"title" doc:"The status in words"`
+	Status int    `json:"status" doc:"The HTTP status"`
 
 	// Detail is the sentence for a person with its hint; Message and Hint are
 	// its two halves.
-	Detail  string `json:"detail"`
-	Message string `json:"message,omitempty"`
-	Hint    string `json:"hint,omitempty"`
+	Detail  string `json:"detail" doc:"The sentence for a person, with its hint"`
+	Message string `json:"message,omitempty" doc:"The sentence without the hint"`
+	Hint    string `json:"hint,omitempty" doc:"The next step"`
 
 	// Kind and Code are for programs.
-	Kind string `json:"kind,omitempty"`
-	Code string `json:"code"`
+	Kind string `json:"kind,omitempty" doc:"One of a closed set, for programs"`
+	Code string `json:"code" doc:"What it is, for programs; it never changes its meaning"`
 
-	Errors            []FieldProblem `json:"errors,omitempty"`
-	RetryAfterSeconds int            `json:"retry_after_seconds,omitempty"`
+	Errors            []FieldProblem `json:"errors,omitempty" doc:"What is wrong with fields"`
+	RetryAfterSeconds int            `json:"retry_after_seconds,omitempty" doc:"When trying again may help"`
 }
 
 // FieldProblem is what is wrong with one field.
 type FieldProblem struct {
-	Name    string `json:"name"`
-	Code    string `json:"code"`
-	Message string `json:"message"`
+	Name    string `json:"name" doc:"The field"`
+	Code    string `json:"code" doc:"What is wrong, for programs"`
+	Message string `json:"message" doc:"What is wrong, for people"`
 }
