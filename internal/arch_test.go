@@ -181,6 +181,7 @@ var plan = []room{
 		[]string{"github.com/danielgtaylor/huma/v2"},
 		"the HTTP door calls nouns and trades: no store, no SQL, no registry",
 	},
+	{"reference", none, none, "the pages about the API know its OpenAPI document and nothing else of the house"},
 	{
 		"web",
 		slices.Concat(words, nouns, []string{"broker", "dispatch", "outbox", "wire"}),
@@ -210,7 +211,7 @@ var plan = []room{
 		"app",
 		slices.Concat(words, nouns, []string{
 			"oci", "grant", "vault", "unpack", "pull", "depot", "gitfetch", "inputs", "engine", "engine/runc", "blobs", "broker", "cache", "courier", "dispatch", "outbox", "relay", "worker", "store",
-			"wire", "client", "api", "web", "mirror", "app/adapter",
+			"wire", "client", "api", "web", "mirror", "reference", "app/adapter",
 		}),
 		nil,
 		"app wires every room but the commands and the demo, which stand on it",

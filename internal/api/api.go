@@ -70,6 +70,10 @@ type Config struct {
 	// request.
 	Origin string
 
+	// Reference makes pages for people of the OpenAPI document, to be served below
+	// /docs/api/; nil: there are none.
+	Reference func(document []byte) (http.Handler, error)
+
 	// Version is what the server says of itself.
 	Version string
 
@@ -105,7 +109,10 @@ func New(config Config) (http.Handler, error) {
 	d := &door{config: config, mux: http.NewServeMux(), links: newLinks()}
 	d.huma = humago.New(exactMux{d.mux}, describe(config.Version))
 	d.routes()
-	return d, d.writeDocument()
+	if err := d.writeDocument(); err != nil {
+		return nil, err
+	}
+	return d, d.showReference()
 }
 
 // exactMux lays patterns that end in a slash for that very path, and not for all

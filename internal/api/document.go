@@ -13,6 +13,9 @@ import (
 	"fairlead.dev/fairlead/internal/wire"
 )
 
+// referenceBase is the path that the pages of the reference are below.
+const referenceBase = "/docs/api/"
+
 // tokenScheme is the name of the one security scheme.
 const tokenScheme = "token"
 
@@ -55,8 +58,11 @@ func (d *door) writeDocument() (err error) {
 		Description: "On 400: a field at fault with what is wrong with it",
 		Type:        huma.TypeArray, Items: &huma.Schema{Type: huma.TypeString},
 	}
+	tellAll(document)
 	// What workers write is passed on as it came, so that it has no type there.
-	schemas.Map()["Execution"].Properties["pull_report"] = schemas.Schema(reflect.TypeFor[wire.PullReport](), true, "")
+	schemas.Map()["Execution"].Properties["pull_report"] = &huma.Schema{
+		Ref: schemas.Schema(reflect.TypeFor[wire.PullReport](), true, "").Ref, Description: "How the image was pulled",
+	}
 	for _, path := range document.Paths {
 		for _, op := range []*huma.Operation{path.Get, path.Post, path.Put, path.Patch, path.Delete} {
 			if op != nil && op.RequestBody != nil && op.RequestBody.Content[formType] != nil {
@@ -70,6 +76,19 @@ func (d *door) writeDocument() (err error) {
 	if d.yaml, err = document.YAML(); err != nil {
 		return fmt.Errorf("writing the OpenAPI document: %w", err)
 	}
+	return nil
+}
+
+// showReference lays the pages that are made of the document.
+func (d *door) showReference() error {
+	if d.config.Reference == nil {
+		return nil
+	}
+	pages, err := d.config.Reference(d.document)
+	if err != nil {
+		return err
+	}
+	d.mux.Handle(referenceBase, pages)
 	return nil
 }
 

@@ -37,6 +37,7 @@ import (
 	"fairlead.dev/fairlead/internal/notice"
 	"fairlead.dev/fairlead/internal/outbox"
 	"fairlead.dev/fairlead/internal/project"
+	"fairlead.dev/fairlead/internal/reference"
 	"fairlead.dev/fairlead/internal/registry"
 	"fairlead.dev/fairlead/internal/secret"
 	"fairlead.dev/fairlead/internal/store"
@@ -139,7 +140,8 @@ func newHouse(t testing.TB) *house {
 			Repositories: adapter.Repositories{Fetcher: git, Projects: projects}, Now: now, Changed: bell,
 		}),
 		Dispatch: dispatching, Readers: &adapter.Readers{Accounts: accounts, Dispatch: dispatching},
-		Broker: grants, Audit: kept, Keys: h.keys, Packages: packages,
+		Reference: reference.New,
+		Broker:    grants, Audit: kept, Keys: h.keys, Packages: packages,
 		Route: func(host string) *wire.RegistryRoute {
 			return &wire.RegistryRoute{Address: h.registry.Address()}
 		},

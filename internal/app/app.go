@@ -33,6 +33,7 @@ import (
 	"fairlead.dev/fairlead/internal/oci"
 	"fairlead.dev/fairlead/internal/outbox"
 	"fairlead.dev/fairlead/internal/project"
+	"fairlead.dev/fairlead/internal/reference"
 	"fairlead.dev/fairlead/internal/registry"
 	"fairlead.dev/fairlead/internal/relay"
 	"fairlead.dev/fairlead/internal/secret"
@@ -176,7 +177,8 @@ func (s *Server) wire(ctx context.Context, version string) error {
 		Readers:  readers,
 		Channels: s.channels, Outbox: s.outbox,
 		Keys:  keys{vault: sealing, accounts: s.accounts, registries: s.registries, projects: projects, channels: s.channels, audit: s.store, now: now},
-		Route: s.routeTo, Origin: s.config.PublicURL, Version: version, Logger: s.logger, Now: now,
+		Route: s.routeTo, Origin: s.config.PublicURL, Reference: reference.New, Version: version, Logger: s.logger,
+		Now: now,
 	})
 	if err != nil {
 		return err
@@ -201,9 +203,11 @@ func (s *Server) wire(ctx context.Context, version string) error {
 // doors sends programs to the API and people to the pages.
 func doors(api, pages http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if strings.HasPrefix(r.URL.Path, "/api/") || strings.HasPrefix(r.URL.Path, "/schema/") {
-			api.ServeHTTP(w, r)
-			return
+		for _, prefix := range []string{"/api/", "/schema/", "/docs/"} {
+			if strings.HasPrefix(r.URL.Path, prefix) {
+				api.ServeHTTP(w, r)
+				return
+			}
 		}
 		pages.ServeHTTP(w, r)
 	})
