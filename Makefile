@@ -68,6 +68,10 @@ $(DEMO_SHELL): $(filter-out %_test.go,$(wildcard internal/demoimage/shell/*.go))
 	CGO_ENABLED=0 GOOS=linux go build -trimpath -ldflags '-s -w' -o build/sh ./internal/demoimage/shell
 	gzip -9nc build/sh >$@
 
+.PHONY: man
+man: build ## Write the manual to build/man, a page for each command
+	SOURCE_DATE_EPOCH="$$(git log -1 --format=%ct 2>/dev/null || date +%s)" bin/fairlead man build/man
+
 .PHONY: demo
 demo: prerequisites build ## Build it and take the two-minute tour (as root)
 	bin/fairlead demo $(if $(CI),--once)
@@ -180,10 +184,11 @@ prerequisites: ## Install runc if neither runc nor crun is here
 	$(call need,command -v runc || command -v crun,runc,Fairlead runs containers with runc or crun)
 
 .PHONY: test-prerequisites
-test-prerequisites: $(AXE) ## Install what the tests want: runc, crun, igzip, chromium, axe-core, gcc and libc6-dev
+test-prerequisites: $(AXE) ## Install what the tests want: runc, crun, igzip, chromium, axe-core, mandoc, gcc and libc6-dev
 	$(call need,command -v runc && command -v crun,runc crun,the tests run containers with both)
 	$(call need,command -v igzip,isal,the tests unpack layers with igzip and without it)
 	$(call need,command -v chromium || command -v chromium-browser || command -v google-chrome,chromium,the tests look at pages with it)
+	$(call need,command -v mandoc,mandoc,the tests check the manual with it)
 	$(call need,echo '#include <stdlib.h>' | $$(go env CC) -E -,gcc libc6-dev,Go's race detector needs a C compiler)
 
 $(AXE): $(AXE_PACKAGE)

@@ -122,9 +122,11 @@ func newRoot(version string, streams IO) *cobra.Command {
 		newRun(s), newExecution(s), newLint(s), newExplain(s), newCheck(s),
 		newRegistry(s), newOrganization(s), newInvitation(s), newUser(s), newProject(s), newEnvironment(s), newNotice(s), newToken(s), newWorkerToken(s),
 		newCache(s), newKeys(s), newAudit(s),
+		newCompletion(s), newMan(s),
 	)
 	for _, c := range everyCommand(root) {
 		explainArgs(c)
+		complete(s, c)
 	}
 	return root
 }
