@@ -289,7 +289,7 @@ var only = []struct {
 	{"github.com/johannesboyne/gofakes3", []string{"depot/depottest"}},
 	{"gocloud.dev", []string{"depot", "depot/bucket"}},
 	{"net/http", []string{
-		"oci", "diagnosis", "grant", "pull", "depot/bucket", "depot/depottest", "inputs", "gitfetch", "courier", "courier/couriertest", "api", "web", "mirror", "client", "app", "demo",
+		"oci", "diagnosis", "grant", "pull", "depot/bucket", "depot/depottest", "inputs", "gitfetch", "courier", "courier/couriertest", "api", "web", "mirror", "reference", "client", "app", "demo",
 		"grant/granttest", "gitfetch/gittest", "bench", "bench/far", "bench/pull", "bench/cache",
 	}},
 	{"github.com/go-git", []string{"gitfetch"}},

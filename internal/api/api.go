@@ -93,6 +93,7 @@ type door struct {
 	links    *links
 	document []byte // the OpenAPI document as JSON
 	yaml     []byte // and as YAML
+	older    []byte // and as OpenAPI 3.0
 }
 
 // New returns the API, to be served below wire.Base. It is safe for concurrent

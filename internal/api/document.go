@@ -76,7 +76,8 @@ func (d *door) writeDocument() (err error) {
 	if d.yaml, err = document.YAML(); err != nil {
 		return fmt.Errorf("writing the OpenAPI document: %w", err)
 	}
-	return nil
+	d.older, err = olderDocument(document)
+	return err
 }
 
 // showReference lays the pages that are made of the document.

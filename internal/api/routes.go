@@ -140,6 +140,7 @@ func (d *door) routes() {
 
 	d.mux.HandleFunc("GET "+wire.Base+"openapi.json", d.openAPI)
 	d.mux.HandleFunc("GET "+wire.Base+"openapi.yaml", d.openAPIYAML)
+	d.mux.HandleFunc("GET "+wire.Base+"openapi-3.0.json", d.openAPI30)
 	d.mux.HandleFunc("GET /schema/valohai-yaml.json", valohaiSchema)
 	d.mux.HandleFunc("/", d.unknownPath)
 }
