@@ -15,7 +15,7 @@ import (
 // take for its own, and a body that is no JSON.
 const small = `{"openapi":"3.1.0","info":{"title":"Fairlead","version":"1.2.3","description":"First.\n\nSecond."},
 "paths":{
- "/api/v0/trees/{tree}/":{"get":{"operationId":"get-tree","summary":"A <b>tree</b>","description":"Says what it is","tags":["trees"],"security":[{"token":[]}],
+ "/api/v0/trees/{tree}/":{"get":{"operationId":"get-tree","summary":"A <b>tree</b>","description":"Says what it is\n\nWho may: Gardeners.","tags":["trees"],"security":[{"token":[]}],
   "x-who-may":"Gardeners.","x-errors":[{"status":404,"code":"tree_unknown"}],
   "parameters":[{"name":"tree","in":"path","required":true,"description":"Its id","schema":{"type":"string"}},{"name":"depth","in":"query","required":true,"schema":{"type":"integer","minimum":1,"description":"How deep"}}],
   "responses":{"200":{"description":"OK","content":{"application/json":{"schema":{"$ref":"#/components/schemas/Tree"}}}},"default":{"description":"Error"}}}},
@@ -60,6 +60,9 @@ func TestAnOperationsPageSaysAllThatTheDocumentDoes(t *testing.T) {
 		if !strings.Contains(text, want) {
 			t.Errorf("the page has no %q:\n%s", want, text)
 		}
+	}
+	if strings.Contains(text, "Who may: ") {
+		t.Error("it says twice who may")
 	}
 }
 

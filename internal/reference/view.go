@@ -180,7 +180,7 @@ type failure struct {
 }
 
 func (d *document) view(op *operation) operationView {
-	v := operationView{operation: op, Tag: op.tag(), Says: paragraphs(op.Description), Requests: d.contents(op.RequestBody), Example: d.example(op)}
+	v := operationView{operation: op, Tag: op.tag(), Says: op.says(), Requests: d.contents(op.RequestBody), Example: d.example(op)}
 	for _, p := range op.Parameters {
 		shown := d.row(p.Name, p.Schema, p.Required, nil)
 		if p.Description != "" && (p.Schema == nil || p.Schema.Description != p.Description) {
@@ -205,6 +205,14 @@ func (d *document) view(op *operation) operationView {
 		v.Failures = append(v.Failures, failure{Status: strconv.Itoa(p.Status) + " " + http.StatusText(p.Status), Code: p.Code})
 	}
 	return v
+}
+
+// says are the paragraphs of an operation's description but for the one that the page
+// has a place of its own for.
+func (op *operation) says() []string {
+	return slices.DeleteFunc(paragraphs(op.Description), func(text string) bool {
+		return op.WhoMay != "" && strings.HasSuffix(text, op.WhoMay) && strings.HasPrefix(text, "Who may: ")
+	})
 }
 
 func paragraphs(text string) (all []string) {
