@@ -64,7 +64,7 @@ var tellings = map[string]telling{
 	"post-projects-project-environment-variable":         {seers, "Sets a variable that every later execution of the project gets. A secret one is sealed, and its value is never shown again.", "variables_many"},
 	"delete-projects-project-environment-variable":       {seers, "Takes a variable away from later executions.", "variable_unknown"},
 	"get-projects-project-repository":                    {seers, "Which git repository the project's code comes from, without what logs in there.", "repository_none"},
-	"put-projects-project-repository":                    {seers, "Links the project to a git repository, after it was asked whether it lets this server in. The login is sealed.", ""},
+	"put-projects-project-repository":                    {seers, "Links the project to a git repository in place of the one before. The login is sealed; the host is not asked before a fetch.", ""},
 	"delete-projects-project-repository":                 {seers, "Takes the link and its login away. Commits that were fetched stay.", "repository_none"},
 	"post-projects-project-fetch":                        {seers, "Fetches what is new in the linked repository, and tells the commits that came.", "repository_none"},
 	"get-projects-project-commits":                       {seers, "The states of the code that the project has, the newest first.", ""},

@@ -40,8 +40,8 @@ type NewExecution struct {
 	Parameters  map[string]json.RawMessage `json:"parameters,omitempty" required:"false" doc:"Values by name: a text, a number, a list, or for a flag true or false; null is as if it were absent"`
 	Environment map[string]json.RawMessage `json:"environment_variables,omitempty" required:"false" doc:"Texts by name; null is as if it were absent"`
 	TimeLimit   *int64                     `json:"time_limit,omitempty" required:"false" maximum:"3155760000" doc:"Seconds; 0: none"`
-	MemoryBytes int64                      `json:"memory_bytes,omitempty" required:"false" doc:"Most memory of the container; 0: no limit"`
-	CPUs        float64                    `json:"cpus,omitempty" required:"false" doc:"Most processors of the container; 0: no limit"`
+	MemoryBytes int64                      `json:"memory_bytes,omitempty" required:"false" doc:"Most memory of the container; 0: as the step says, or no limit"`
+	CPUs        float64                    `json:"cpus,omitempty" required:"false" doc:"Most processors of the container; 0: as the step says, or no limit"`
 	ShmBytes    int64                      `json:"shm_bytes,omitempty" required:"false" doc:"Size of /dev/shm; 0: 64 MiB"`
 	Network     string                     `json:"network,omitempty" required:"false" enum:"host,none" doc:"Network of the container: the worker's, or none"`
 }
