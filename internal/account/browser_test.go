@@ -45,7 +45,7 @@ func code(t *testing.T, want string, err error) {
 }
 
 // trail is what was written down of the verb, the newest first.
-func (s *town) trail(verb audit.Verb) []audit.Event {
+func (s *town) trail(verb audit.Verb) []audit.Link {
 	s.t.Helper()
 	events, _, err := s.store.Events(s.t.Context(), audit.Filter{OrganizationIDs: []int64{0}, Verb: verb, Limit: 100})
 	s.must(err)

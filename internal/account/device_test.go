@@ -13,16 +13,16 @@ import (
 	"fairlead.dev/fairlead/internal/secret"
 )
 
-func (s *town) begin(remote string) account.DeviceRequest {
+func (s *town) beginDevice(remote string) account.DeviceRequest {
 	s.t.Helper()
 	request, err := s.BeginDevice(s.t.Context(), "login-laptop", remote)
 	s.must(err)
 	return request
 }
 
-// poll asks for the token, five seconds after the last time, and wants a fault of
+// pollDevice asks for the token, five seconds after the last time, and wants a fault of
 // that code.
-func (s *town) poll(code secret.Text, want string) {
+func (s *town) pollDevice(code secret.Text, want string) {
 	s.t.Helper()
 	s.ahead += 5 * time.Second
 	if _, _, err := s.PollDevice(s.t.Context(), code); err == nil || fault.From(err).Code != want || fault.From(err).Hint == "" {
@@ -33,12 +33,12 @@ func (s *town) poll(code secret.Text, want string) {
 func TestAMachineIsSignedInByWhoTypesItsCode(t *testing.T) {
 	s := newTown(t)
 	bob := s.user("bob", account.Member)
-	request := s.begin("192.0.2.7")
+	request := s.beginDevice("192.0.2.7")
 	if !regexp.MustCompile(`^[B-DF-HJ-NP-TV-XZ]{4}-[B-DF-HJ-NP-TV-XZ]{4}$`).MatchString(request.UserCode) ||
 		request.Interval != 5*time.Second || !strings.HasPrefix(request.DeviceCode.Reveal(), "fld_") {
 		t.Errorf("the request is %+v", request)
 	}
-	s.poll(request.DeviceCode, "authorization_pending")
+	s.pollDevice(request.DeviceCode, "authorization_pending")
 	asked, err := s.DeviceRequest(t.Context(), bob, strings.ToLower(strings.ReplaceAll(request.UserCode, "-", " ")))
 	s.must(err)
 	if asked.Name != "login-laptop" || asked.Remote != "192.0.2.7" || asked.CreatedAt.IsZero() {
@@ -56,7 +56,7 @@ func TestAMachineIsSignedInByWhoTypesItsCode(t *testing.T) {
 	if actor.Username != "bob" {
 		t.Errorf("it acts as %q", actor.Username)
 	}
-	s.poll(request.DeviceCode, "expired_token") // it is used
+	s.pollDevice(request.DeviceCode, "expired_token") // it is used
 	refused(t, fault.NotFound, s.ApproveDevice(t.Context(), bob, request.UserCode))
 	if got := fmt.Sprint(s.verbs(2)); got != "[user.sign-in device.approve]" {
 		t.Errorf("the trail is %s", got)
@@ -70,10 +70,10 @@ func TestAMachineIsSignedInByWhoTypesItsCode(t *testing.T) {
 
 func TestAMachineThatIsDeniedIsTold(t *testing.T) {
 	s := newTown(t)
-	request := s.begin("192.0.2.7")
+	request := s.beginDevice("192.0.2.7")
 	s.must(s.DenyDevice(t.Context(), s.root, request.UserCode))
-	s.poll(request.DeviceCode, "access_denied")
-	s.poll(request.DeviceCode, "access_denied")
+	s.pollDevice(request.DeviceCode, "access_denied")
+	s.pollDevice(request.DeviceCode, "access_denied")
 	refused(t, fault.NotFound, s.ApproveDevice(t.Context(), s.root, request.UserCode))
 	if got := fmt.Sprint(s.verbs(1)); got != "[device.deny]" {
 		t.Errorf("the trail is %s", got)
@@ -82,34 +82,34 @@ func TestAMachineThatIsDeniedIsTold(t *testing.T) {
 
 func TestAMachineHasTenMinutes(t *testing.T) {
 	s := newTown(t)
-	request := s.begin("192.0.2.7")
+	request := s.beginDevice("192.0.2.7")
 	s.must(s.ApproveDevice(t.Context(), s.root, request.UserCode))
-	late := s.begin("192.0.2.7")
+	late := s.beginDevice("192.0.2.7")
 	s.ahead = 10 * time.Minute
-	s.poll(request.DeviceCode, "expired_token")
+	s.pollDevice(request.DeviceCode, "expired_token")
 	refused(t, fault.NotFound, s.ApproveDevice(t.Context(), s.root, late.UserCode))
-	s.poll(secret.New("fld_nonsense"), "expired_token")
-	s.poll(secret.Text{}, "expired_token")
+	s.pollDevice(secret.New("fld_nonsense"), "expired_token")
+	s.pollDevice(secret.Text{}, "expired_token")
 }
 
 func TestWhoAsksTooOftenIsToldToSlowDownFromThenOn(t *testing.T) {
 	s := newTown(t)
-	request := s.begin("192.0.2.7")
-	s.poll(request.DeviceCode, "authorization_pending")
+	request := s.beginDevice("192.0.2.7")
+	s.pollDevice(request.DeviceCode, "authorization_pending")
 	s.ahead -= 2 * time.Second // the next comes after three seconds
-	s.poll(request.DeviceCode, "slow_down")
-	s.poll(request.DeviceCode, "slow_down") // five are too few now
+	s.pollDevice(request.DeviceCode, "slow_down")
+	s.pollDevice(request.DeviceCode, "slow_down") // five are too few now
 	_, _, err := s.PollDevice(t.Context(), request.DeviceCode)
 	if f := fault.From(err); f.Kind != fault.Exhausted || f.RetryAfter != 20*time.Second {
 		t.Errorf("got %v and a wait of %s", err, f.RetryAfter)
 	}
 	s.ahead += 15 * time.Second
-	s.poll(request.DeviceCode, "authorization_pending")
+	s.pollDevice(request.DeviceCode, "authorization_pending")
 }
 
 func TestWrongCodesAreCountedForTheUserAndForTheNetwork(t *testing.T) {
 	s := newTown(t)
-	request := s.begin("192.0.2.7")
+	request := s.beginDevice("192.0.2.7")
 	guess := func(who account.Actor, remote string, times int) {
 		who.Remote = remote
 		for range times {
@@ -139,7 +139,7 @@ func TestWrongCodesAreCountedForTheUserAndForTheNetwork(t *testing.T) {
 	_, err = s.DeviceRequest(t.Context(), bob, request.UserCode)
 	refused(t, fault.Exhausted, err)
 	s.ahead = 10*time.Minute + time.Second
-	fresh := s.begin("192.0.2.7")
+	fresh := s.beginDevice("192.0.2.7")
 	_, err = s.DeviceRequest(t.Context(), bob, fresh.UserCode)
 	s.must(err)
 	s.must(s.ApproveDevice(t.Context(), s.root, fresh.UserCode))
@@ -148,19 +148,19 @@ func TestWrongCodesAreCountedForTheUserAndForTheNetwork(t *testing.T) {
 func TestANetworkHasFiftyMachinesThatWait(t *testing.T) {
 	s := newTown(t)
 	for i := range 50 {
-		s.begin(fmt.Sprintf("2001:db8::%d", i))
+		s.beginDevice(fmt.Sprintf("2001:db8::%d", i))
 	}
 	_, err := s.BeginDevice(t.Context(), "login-laptop", "2001:db8::1:2")
 	refused(t, fault.Exhausted, err)
-	s.begin("2001:db8:0:1::1")
-	s.begin("::ffff:192.0.2.1")
+	s.beginDevice("2001:db8:0:1::1")
+	s.beginDevice("::ffff:192.0.2.1")
 	s.ahead = 10 * time.Minute
-	s.begin("2001:db8::1")
+	s.beginDevice("2001:db8::1")
 }
 
 func TestOnlyUsersSignMachinesIn(t *testing.T) {
 	s := newTown(t)
-	request := s.begin("192.0.2.7")
+	request := s.beginDevice("192.0.2.7")
 	for _, actor := range []account.Actor{{}, {WorkerID: "w"}, {CacheID: "c"}} {
 		_, err := s.DeviceRequest(t.Context(), actor, request.UserCode)
 		refused(t, fault.Denied, err)

@@ -146,19 +146,19 @@ var invitations = []sentence{
 	}},
 }
 
-// begin has a machine of a network ask to be signed in, at noon for ten minutes.
+// beginDevice has a machine of a network ask to be signed in, at noon for ten minutes.
 func (h *house) beginDevice(name, network string, ofNetwork, most int) error {
 	h.Helper()
 	login := account.DeviceLogin{Name: name, Remote: "192.0.2.7", CreatedAt: noon, ExpiresAt: noon.Add(10 * time.Minute), State: account.DeviceWaiting}
 	return h.CreateDeviceLogin(h.ctx, login, account.DeviceHashes{Device: "hash of " + name, User: "user hash of " + name}, network, ofNetwork, most)
 }
 
-func (h *house) decide(name string, state account.DeviceState) error {
+func (h *house) decideDevice(name string, state account.DeviceState) error {
 	h.Helper()
 	return h.DecideDeviceLogin(h.ctx, "user hash of "+name, noon, state, h.ada.ID, event(audit.DeviceApprove, name))
 }
 
-func (h *house) redeem(name, id string, user account.User) error {
+func (h *house) redeemDevice(name, id string, user account.User) error {
 	h.Helper()
 	token := account.Token{ID: id, UserID: user.ID, Name: name, CreatedAt: noon}
 	return h.RedeemDeviceLogin(h.ctx, "hash of "+name, token, "token hash of "+id, event(audit.UserSignIn, name))
@@ -187,7 +187,7 @@ var deviceLogins = []sentence{
 		_, err = h.DeviceLoginByUserCode(h.ctx, "user hash of laptop", at)
 		h.refused(fault.NotFound, err)
 		h.refused(fault.NotFound, h.DecideDeviceLogin(h.ctx, "user hash of laptop", at, account.DeviceApproved, h.ada.ID, event(audit.DeviceApprove, "laptop")))
-		h.check(h.decide("laptop", account.DeviceApproved))
+		h.check(h.decideDevice("laptop", account.DeviceApproved))
 		token := account.Token{ID: "t1", UserID: h.ada.ID, Name: "laptop", CreatedAt: at}
 		h.refused(fault.NotFound, h.RedeemDeviceLogin(h.ctx, "hash of laptop", token, "token hash", event(audit.UserSignIn, "laptop")))
 		later := account.DeviceLogin{Name: "later", CreatedAt: at, ExpiresAt: at.Add(time.Minute), State: account.DeviceWaiting}
@@ -206,7 +206,7 @@ var deviceLogins = []sentence{
 		var decided atomic.Int32
 		h.audits(audit.DeviceApprove, 1, func() {
 			together(8, func(i int) {
-				if h.decide("laptop", []account.DeviceState{account.DeviceApproved, account.DeviceDenied}[i%2]) == nil {
+				if h.decideDevice("laptop", []account.DeviceState{account.DeviceApproved, account.DeviceDenied}[i%2]) == nil {
 					decided.Add(1)
 				}
 			})
@@ -220,13 +220,13 @@ var deviceLogins = []sentence{
 	}},
 	{"its token is made once, for who approved it", func(h *house) {
 		h.check(h.beginDevice("laptop", "n", many, many))
-		h.refused(fault.NotFound, h.redeem("laptop", "t1", h.ada))
-		h.check(h.decide("laptop", account.DeviceApproved))
-		h.refused(fault.NotFound, h.redeem("laptop", "t1", h.user("bob")))
+		h.refused(fault.NotFound, h.redeemDevice("laptop", "t1", h.ada))
+		h.check(h.decideDevice("laptop", account.DeviceApproved))
+		h.refused(fault.NotFound, h.redeemDevice("laptop", "t1", h.user("bob")))
 		var made atomic.Int32
 		h.audits(audit.UserSignIn, 1, func() {
 			together(4, func(i int) {
-				if h.redeem("laptop", string(rune('a'+i)), h.ada) == nil {
+				if h.redeemDevice("laptop", string(rune('a'+i)), h.ada) == nil {
 					made.Add(1)
 				}
 			})
@@ -241,8 +241,8 @@ var deviceLogins = []sentence{
 	}},
 	{"one that was denied gives no token, and can still be asked about", func(h *house) {
 		h.check(h.beginDevice("laptop", "n", many, many))
-		h.check(h.decide("laptop", account.DeviceDenied))
-		h.refused(fault.NotFound, h.redeem("laptop", "t1", h.ada))
+		h.check(h.decideDevice("laptop", account.DeviceDenied))
+		h.refused(fault.NotFound, h.redeemDevice("laptop", "t1", h.ada))
 		got, err := h.DeviceLoginByCode(h.ctx, "hash of laptop", noon)
 		h.check(err)
 		h.same(account.DeviceDenied, got.State)
