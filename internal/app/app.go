@@ -195,6 +195,8 @@ func (s *Server) wire(ctx context.Context, version string) error {
 	if err := s.openMirror(ctx, readers); err != nil {
 		return err
 	}
+	ready := &health{parts: storeParts(s.store, sealing), logger: s.logger, now: now}
+	s.handler = ready.before(s.handler)
 	s.first = FirstUser{Username: s.config.Admin, Organization: s.config.Organization}
 	s.first.Password, err = s.accounts.Bootstrap(ctx, s.config.Admin, s.config.Organization)
 	return err

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/spf13/pflag"
 	"golang.org/x/sync/errgroup"
@@ -123,6 +124,8 @@ func RunCache(ctx context.Context, config RemoteCacheConfig, server, token, vers
 			WithHint("Another server may run there; choose another address with --listen.")
 	}
 	measured.add(kept)
+	probes := &health{parts: []part{spoolPart(config.DataDir)}, logger: logger, now: time.Now}
+	door = probes.before(door)
 	ready(urlOf(listener))
 	serving, stop := context.WithCancel(ctx)
 	defer stop()
