@@ -153,6 +153,12 @@ var plan = []room{
 		"sending the audit trail out needs the trail and errors; the store reaches it as an interface",
 	},
 	{
+		"telemetry",
+		sum(words, "broker", "wire"),
+		[]string{"github.com/prometheus/client_golang"},
+		"what is counted reaches it through interfaces of those who do it; it needs what they say, the shape of a pull's report, and no database",
+	},
+	{
 		"worker",
 		sum(words, "oci", "pull", "inputs", "engine", "client", "wire", "source", "execution"),
 		nil,
@@ -211,7 +217,7 @@ var plan = []room{
 		"app",
 		slices.Concat(words, nouns, []string{
 			"oci", "grant", "vault", "unpack", "pull", "depot", "gitfetch", "inputs", "engine", "engine/runc", "blobs", "broker", "cache", "courier", "dispatch", "outbox", "relay", "worker", "store",
-			"wire", "client", "api", "web", "mirror", "reference", "app/adapter",
+			"wire", "client", "api", "web", "mirror", "reference", "telemetry", "app/adapter",
 		}),
 		nil,
 		"app wires every room but the commands and the demo, which stand on it",
@@ -289,10 +295,11 @@ var only = []struct {
 	{"github.com/johannesboyne/gofakes3", []string{"depot/depottest"}},
 	{"gocloud.dev", []string{"depot", "depot/bucket"}},
 	{"net/http", []string{
-		"oci", "diagnosis", "grant", "pull", "depot/bucket", "depot/depottest", "inputs", "gitfetch", "courier", "courier/couriertest", "api", "web", "mirror", "reference", "client", "app", "demo",
+		"oci", "diagnosis", "grant", "pull", "depot/bucket", "depot/depottest", "inputs", "gitfetch", "courier", "courier/couriertest", "api", "web", "mirror", "reference", "client", "telemetry", "app", "demo",
 		"grant/granttest", "gitfetch/gittest", "bench", "bench/far", "bench/pull", "bench/cache",
 	}},
 	{"github.com/go-git", []string{"gitfetch"}},
+	{"github.com/prometheus/client_golang", []string{"telemetry", "app"}},
 	{"github.com/wneessen/go-mail", []string{"courier"}},
 	{"github.com/emersion/go-smtp", []string{"courier/couriertest"}},
 	{"github.com/chromedp", []string{"browsertest"}},

@@ -16,6 +16,7 @@ import (
 	"net/url"
 	"os"
 	"runtime/debug"
+	"strings"
 	"syscall"
 	"time"
 
@@ -83,7 +84,20 @@ type Config struct {
 
 	// Now is the clock; time.Now if nil.
 	Now func() time.Time
+
+	Observer Observer // nobody hears if nil
 }
+
+// Observer hears of requests, for those who count and trace them.
+type Observer interface {
+	// Serving is called with a request, and gives the one to go on with. The function
+	// is called once: with the route's pattern, or what stands for none, and the
+	// status of the answer; 0 where nobody waited for one.
+	Serving(r *http.Request) (*http.Request, func(route string, status int))
+}
+
+// noRoute stands for requests that no route is laid for.
+const noRoute = "none"
 
 // door is the API. The handlers are its methods, one file per noun.
 type door struct {
@@ -151,18 +165,33 @@ func visitOf(ctx context.Context) *visit { return ctx.Value(visitKey{}).(*visit)
 // may be kept by a cache.
 func (d *door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	began := time.Now()
+	served := func(string, int) {}
+	if d.config.Observer != nil {
+		r, served = d.config.Observer.Serving(r)
+	}
 	v := &visit{remote: remoteOf(r), origin: cmp.Or(d.config.Origin, originOf(r)), url: r.URL}
 	answer := &recorder{ResponseWriter: w}
 	header := w.Header()
 	header.Set("Cache-Control", "no-store")
 	header.Set("X-Content-Type-Options", "nosniff")
+	routed := r.WithContext(context.WithValue(r.Context(), visitKey{}, v))
 	defer func() {
+		defer func() { served(routeOf(routed), answer.status) }()
 		if caught := recover(); caught != nil {
 			d.recovered(answer, r, v, caught)
 		}
 		d.log(r, v, answer.status, time.Since(began))
 	}()
-	d.mux.ServeHTTP(answer, r.WithContext(context.WithValue(r.Context(), visitKey{}, v)))
+	d.mux.ServeHTTP(answer, routed)
+}
+
+// routeOf is the path of the route that a request took, without the method.
+func routeOf(r *http.Request) string {
+	_, path, found := strings.Cut(r.Pattern, " ")
+	if !found {
+		return noRoute
+	}
+	return strings.TrimSuffix(path, "{$}")
 }
 
 // recovered answers a request whose handler panicked.

@@ -41,6 +41,7 @@ import (
 	"fairlead.dev/fairlead/internal/registry"
 	"fairlead.dev/fairlead/internal/secret"
 	"fairlead.dev/fairlead/internal/store"
+	"fairlead.dev/fairlead/internal/telemetry"
 	"fairlead.dev/fairlead/internal/vault"
 	"fairlead.dev/fairlead/internal/wire"
 )
@@ -110,6 +111,7 @@ func newHouse(t testing.TB) *house {
 
 	catalogue := grant.NewCatalogue(grant.Config{Transport: granttest.NewTransport(t, h.registry), Now: now, Logger: logger})
 	bell := new(execution.Bell)
+	observer := telemetry.New(telemetry.NewMetrics("1.2.3", now))
 	accounts := account.NewService(kept, now).WithSealer(adapter.Sealer{Vault: sealing})
 	h.accounts = accounts
 	projects := project.NewService(kept, accounts, adapter.Sealer{Vault: sealing}, adapter.Hosts{}, now)
@@ -119,10 +121,10 @@ func newHouse(t testing.TB) *house {
 	registries := registry.NewService(kept, accounts, adapter.Kinds{Catalogue: catalogue}, adapter.Sealer{Vault: sealing}, now)
 	selector := registry.NewSelector(kept)
 	grants := broker.New(broker.Config{
-		Selector: selector, Opener: registries, Issuer: adapter.Issuer{Catalogue: catalogue}, Recorder: kept, Now: now,
+		Selector: selector, Opener: registries, Issuer: adapter.Issuer{Catalogue: catalogue}, Recorder: kept, Now: now, Observer: observer,
 	})
 	t.Cleanup(grants.Close)
-	dispatching := dispatch.New(dispatch.Config{Store: kept, Projects: kept, Now: now, Logger: logger, Changed: bell, LeaseLife: time.Hour})
+	dispatching := dispatch.New(dispatch.Config{Store: kept, Projects: kept, Now: now, Logger: logger, Changed: bell, LeaseLife: time.Hour, Observer: observer})
 	channels := notice.NewService(notice.Config{
 		Store: kept, Messages: kept, Accounts: accounts, Users: kept, Sealer: adapter.Sealer{Vault: sealing}, Now: now,
 	})
@@ -145,7 +147,7 @@ func newHouse(t testing.TB) *house {
 		Route: func(host string) *wire.RegistryRoute {
 			return &wire.RegistryRoute{Address: h.registry.Address()}
 		},
-		Version: "1.2.3", Logger: logger, Now: now,
+		Version: "1.2.3", Logger: logger, Now: now, Observer: observer,
 	})
 	h.must(err)
 	h.server = httptest.NewServer(door)

@@ -38,6 +38,7 @@ import (
 	"fairlead.dev/fairlead/internal/relay"
 	"fairlead.dev/fairlead/internal/secret"
 	"fairlead.dev/fairlead/internal/store"
+	"fairlead.dev/fairlead/internal/telemetry"
 	"fairlead.dev/fairlead/internal/vault"
 	"fairlead.dev/fairlead/internal/web"
 	"fairlead.dev/fairlead/internal/wire"
@@ -65,6 +66,7 @@ type Server struct {
 	depot   *depot.Depot
 	blobs   *blobs.Store // of the pull-through cache; nil: there is none
 	metrics *metrics
+	observe *telemetry.Observer
 	git     *gitfetch.Fetcher
 	relays  []*relay.Relay
 	machine machine // of the worker inside
@@ -109,9 +111,10 @@ func Open(ctx context.Context, config Config, version string, logger *slog.Logge
 	if s.reach, err = oci.NewTransport(reach); err != nil {
 		return nil, err
 	}
-	if s.metrics, err = openMetrics(config.MetricsListen); err != nil {
+	if s.metrics, err = openMetrics(config.MetricsListen, version); err != nil {
 		return nil, err
 	}
+	s.observe = s.metrics.observer()
 	if s.store, err = store.Open(ctx, config.Database); err != nil {
 		return nil, err
 	}
@@ -158,12 +161,14 @@ func (s *Server) wire(ctx context.Context, version string) error {
 	executions := execution.NewService(execution.Config{
 		Store: s.store, Packages: packages, Depot: s.depot, Projects: s.accounts, Settings: projects,
 		Repositories: adapter.Repositories{Fetcher: s.git, Projects: projects}, Now: now, Changed: changed,
+		Ended: s.observe.Ended,
 	})
-	s.dispatch = dispatch.New(dispatch.Config{Store: s.store, Projects: s.store, Now: now, Logger: s.logger, Changed: changed})
+	s.dispatch = dispatch.New(dispatch.Config{Store: s.store, Projects: s.store, Now: now, Logger: s.logger, Changed: changed, Observer: s.observe})
 	s.broker = broker.New(broker.Config{
 		Selector: selector, Opener: s.registries, Issuer: adapter.Issuer{Catalogue: catalogue}, Recorder: s.store, Now: now,
-		Cached: s.config.Cache.URL != "",
+		Cached: s.config.Cache.URL != "", Observer: s.observe,
 	})
+	s.metrics.addServer(s.store, s.logger)
 	if err := s.openNotices(sealing, now); err != nil {
 		return err
 	}
@@ -178,7 +183,7 @@ func (s *Server) wire(ctx context.Context, version string) error {
 		Channels: s.channels, Outbox: s.outbox,
 		Keys:  keys{vault: sealing, accounts: s.accounts, registries: s.registries, projects: projects, channels: s.channels, audit: s.store, now: now},
 		Route: s.routeTo, Origin: s.config.PublicURL, Reference: reference.New, Version: version, Logger: s.logger,
-		Now: now,
+		Now: now, Observer: s.observe,
 	})
 	if err != nil {
 		return err

@@ -21,6 +21,7 @@ import (
 	"fairlead.dev/fairlead/internal/fault"
 	"fairlead.dev/fairlead/internal/mirror"
 	"fairlead.dev/fairlead/internal/secret"
+	"fairlead.dev/fairlead/internal/telemetry"
 	"fairlead.dev/fairlead/internal/worker"
 )
 
@@ -109,12 +110,12 @@ func RunCache(ctx context.Context, config RemoteCacheConfig, server, token, vers
 		return err
 	}
 	defer func() { err = errors.Join(err, content.Close()) }()
-	measured, err := openMetrics(config.MetricsListen)
+	measured, err := openMetrics(config.MetricsListen, version)
 	if err != nil {
 		return err
 	}
 	defer measured.Close()
-	kept, door, err := config.Cache.door(content, &adapter.RemoteUpstreams{Control: api, Ways: worker.NewWays(reach), Listed: config.Cache.listed(), Fresh: config.Cache.Fresh}, readers, logger)
+	kept, door, err := config.Cache.door(content, &adapter.RemoteUpstreams{Control: api, Ways: worker.NewWays(reach), Listed: config.Cache.listed(), Fresh: config.Cache.Fresh}, readers, measured.observer(), logger)
 	if err != nil {
 		return err
 	}
@@ -124,6 +125,7 @@ func RunCache(ctx context.Context, config RemoteCacheConfig, server, token, vers
 			WithHint("Another server may run there; choose another address with --listen.")
 	}
 	measured.add(kept)
+	measured.addRequests()
 	probes := &health{parts: []part{spoolPart(config.DataDir)}, logger: logger, now: time.Now}
 	door = probes.before(door)
 	ready(urlOf(listener))
@@ -147,11 +149,11 @@ func openBlobs(ctx context.Context, config CacheConfig, dir string, logger *slog
 }
 
 // door is a cache's side of the distribution protocol.
-func (c *CacheConfig) door(content *blobs.Store, authority cache.Authority, readers mirror.Authenticator, logger *slog.Logger) (*cache.Cache, http.Handler, error) {
+func (c *CacheConfig) door(content *blobs.Store, authority cache.Authority, readers mirror.Authenticator, observe *telemetry.Observer, logger *slog.Logger) (*cache.Cache, http.Handler, error) {
 	kept := cache.New(cache.Config{Authority: authority, Content: content, Fresh: c.Fresh, Stale: c.Stale, Logger: logger})
 	door, err := mirror.New(mirror.Config{
 		Backend: adapter.Mirror{Cache: kept}, Extension: adapter.Mirror{Cache: kept}, Authenticator: readers, Sent: kept.Sent,
-		Unnamed: "docker.io", Logger: logger,
+		Unnamed: "docker.io", Logger: logger, Observer: observe,
 	})
 	return kept, door, err
 }

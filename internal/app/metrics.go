@@ -5,25 +5,26 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/collectors"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"fairlead.dev/fairlead/internal/cache"
 	"fairlead.dev/fairlead/internal/fault"
+	"fairlead.dev/fairlead/internal/store"
+	"fairlead.dev/fairlead/internal/telemetry"
 )
 
 // metrics serves what Prometheus reads of this process: a listener of its own, since
 // who may pull through or call the API is not who may see these, and the other way
-// round. It is nil where there is to be none.
+// round. It is nil where there is to be none, and then nothing is counted.
 type metrics struct {
 	listener net.Listener
-	registry *prometheus.Registry
+	counts   *telemetry.Metrics
 }
 
 // openMetrics listens on an address; on none, if it is "".
-func openMetrics(address string) (*metrics, error) {
+func openMetrics(address, version string) (*metrics, error) {
 	if address == "" {
 		return nil, nil
 	}
@@ -32,16 +33,51 @@ func openMetrics(address string) (*metrics, error) {
 		return nil, fault.InvalidField("metrics-listen", "address", "%v", err).
 			WithHint("Write it as HOST:PORT, such as 127.0.0.1:9464, that nothing else has.")
 	}
-	m := &metrics{listener: listener, registry: prometheus.NewRegistry()}
-	m.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	return m, nil
+	return &metrics{listener: listener, counts: telemetry.NewMetrics(version, time.Now)}, nil
+}
+
+// observer hears what is to be counted, if anything is.
+func (m *metrics) observer() *telemetry.Observer {
+	if m == nil {
+		return telemetry.New(nil)
+	}
+	return telemetry.New(m.counts)
 }
 
 // add adds what a pull-through cache tells.
 func (m *metrics) add(kept *cache.Cache) {
 	if m != nil && kept != nil {
-		m.registry.MustRegister(cacheMetrics{kept})
+		m.counts.Add(cacheMetrics{kept})
 	}
+}
+
+// addRequests adds the requests that the door of a cache apart served.
+func (m *metrics) addRequests() {
+	if m != nil {
+		m.counts.CountRequests()
+	}
+}
+
+// addServer adds what a server tells.
+func (m *metrics) addServer(kept *store.Store, logger *slog.Logger) {
+	if m == nil {
+		return
+	}
+	m.counts.CountServer(func(ctx context.Context) (telemetry.Figures, error) {
+		f, err := kept.Figures(ctx)
+		return figuresOf(f), err
+	}, logger)
+}
+
+func figuresOf(f store.Figures) telemetry.Figures {
+	shown := telemetry.Figures{Leases: f.Leases, AuditHead: f.AuditHead, Notices: f.Notices}
+	for _, q := range f.Queues {
+		shown.Queues = append(shown.Queues, telemetry.Queue(q))
+	}
+	for _, c := range f.Credentials {
+		shown.Credentials = append(shown.Credentials, telemetry.Expiry(c))
+	}
+	return shown
 }
 
 // serve serves until ctx ends; with nothing to serve it waits for that.
@@ -51,7 +87,7 @@ func (m *metrics) serve(ctx context.Context, logger *slog.Logger) error {
 		return nil
 	}
 	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{ErrorLog: slog.NewLogLogger(logger.Handler(), slog.LevelWarn)}))
+	mux.Handle("GET /metrics", m.counts.Handler(logger))
 	return serveUntil(ctx, m.listener, mux, logger)
 }
 

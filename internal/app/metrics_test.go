@@ -20,7 +20,7 @@ func TestPrometheusReadsWhatTheCacheDid(t *testing.T) {
 	}
 	kept := cache.New(cache.Config{Content: content})
 	kept.Sent(1234)
-	m, err := openMetrics("127.0.0.1:0")
+	m, err := openMetrics("127.0.0.1:0", "1.2.3")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -62,13 +62,13 @@ func TestPrometheusReadsWhatTheCacheDid(t *testing.T) {
 }
 
 func TestMetricsAreServedOnlyWhereItWasSaid(t *testing.T) {
-	none, err := openMetrics("")
+	none, err := openMetrics("", "")
 	if none != nil || err != nil {
 		t.Fatalf("there are %v, %v", none, err)
 	}
 	none.add(nil)
 	none.Close()
-	if _, err := openMetrics("nowhere"); !fault.Is(err, fault.Invalid) {
+	if _, err := openMetrics("nowhere", ""); !fault.Is(err, fault.Invalid) {
 		t.Errorf("an address that is none: %v", err)
 	}
 }

@@ -23,7 +23,7 @@ func (s *Server) openMirror(ctx context.Context, readers *adapter.Readers) error
 		return err
 	}
 	upstreams := &adapter.Upstreams{Broker: s.broker, Transport: s.reach, Listed: config.listed(), Fresh: config.Fresh}
-	kept, door, err := config.door(s.blobs, upstreams, readers, s.logger)
+	kept, door, err := config.door(s.blobs, upstreams, readers, s.observe, s.logger)
 	if err != nil {
 		return err
 	}

@@ -41,7 +41,7 @@ type Recorder interface {
 	Record(ctx context.Context, events ...audit.Event) error
 }
 
-// Config is what a Broker is made of. All of it but Cached is required.
+// Config is what a Broker is made of. All of it but Cached and Observer is required.
 type Config struct {
 	Selector Selector
 	Opener   Opener
@@ -52,6 +52,8 @@ type Config struct {
 	// Cached says that the server has a pull-through cache, which reads with the secret
 	// itself what a worker must not have it for.
 	Cached bool
+
+	Observer Observer // nobody hears if nil
 }
 
 // Broker gives out pull grants. Make it with New; safe for concurrent use.
@@ -62,6 +64,9 @@ type Broker struct {
 
 // New wires a broker.
 func New(config Config) *Broker {
+	if config.Observer == nil {
+		config.Observer = deaf{}
+	}
 	return &Broker{config: config, cache: &cache{now: config.Now, entries: make(map[key]*entry)}}
 }
 
@@ -97,12 +102,14 @@ const anonymous = "anonymous"
 
 // open is Grant, with the secret of a grant to pull through the cache, which was seen
 // to be good.
-func (b *Broker) open(ctx context.Context, request Request) (Answer, error) {
+func (b *Broker) open(ctx context.Context, request Request) (answer Answer, err error) {
+	ctx, done := b.config.Observer.Granting(ctx)
+	defer func() { done(outcome(request, answer, err)) }()
 	selection, err := b.config.Selector.Select(ctx, request.Project, request.Image)
 	if err != nil {
 		return Answer{}, err
 	}
-	answer, err := b.grant(ctx, request, selection)
+	answer, err = b.grant(ctx, request, selection)
 	if !request.Since.IsZero() && (fault.Is(err, fault.Unavailable) || fault.Is(err, fault.Exhausted)) {
 		older := request
 		older.Since = time.Time{}
@@ -135,7 +142,9 @@ func (b *Broker) grant(ctx context.Context, request Request, selection registry.
 		if request.OnlyCovered {
 			return answer, notCovered(request)
 		}
-		answer.Grant, err = b.cache.get(ctx, k, request.Refused, request.Since, func(ctx context.Context) (Grant, error) {
+		answer.Grant, answer.remembered, err = b.cache.get(ctx, k, request.Refused, request.Since, func(ctx context.Context) (grant Grant, err error) {
+			ctx, done := b.config.Observer.Exchanging(ctx, "")
+			defer func() { done(err) }()
 			return b.config.Issuer.Anonymous(ctx, request.Image)
 		})
 		return answer, err
@@ -143,7 +152,9 @@ func (b *Broker) grant(ctx context.Context, request Request, selection registry.
 	answer.Credential, answer.Pattern = &winner, selection.Matches[0].Pattern
 	answer.Others = otherNames(selection)
 	k.credential, k.version = winner.ID, winner.Version
-	answer.Grant, err = b.cache.get(ctx, k, request.Refused, request.Since, func(ctx context.Context) (Grant, error) {
+	answer.Grant, answer.remembered, err = b.cache.get(ctx, k, request.Refused, request.Since, func(ctx context.Context) (_ Grant, err error) {
+		ctx, done := b.config.Observer.Exchanging(ctx, winner.Kind)
+		defer func() { done(err) }()
 		material, err := b.config.Opener.Open(winner)
 		if err != nil {
 			return Grant{}, err

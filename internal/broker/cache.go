@@ -78,8 +78,9 @@ type cache struct {
 }
 
 // get is the grant for k, from memory or from exchange. refused is the IssuedAt
-// of a grant that is of no use any more, and since how new a narrow one must be.
-func (c *cache) get(ctx context.Context, k key, refused, since time.Time, exchange func(context.Context) (Grant, error)) (Grant, error) {
+// of a grant that is of no use any more, and since how new a narrow one must be. It
+// tells whether the grant was in memory.
+func (c *cache) get(ctx context.Context, k key, refused, since time.Time, exchange func(context.Context) (Grant, error)) (_ Grant, remembered bool, _ error) {
 	c.mu.Lock()
 	now := c.now()
 	e := c.entry(k)
@@ -93,26 +94,26 @@ func (c *cache) get(ctx context.Context, k key, refused, since time.Time, exchan
 	switch {
 	case hasGrant && (now.Before(e.grant.RefreshAt) || now.Before(e.until)):
 		defer c.mu.Unlock()
-		return e.grant, nil
+		return e.grant, true, nil
 	case hasGrant: // refreshed ahead, behind the asker's back
 		defer c.mu.Unlock()
 		c.start(ctx, k, e, exchange)
-		return e.grant, nil
+		return e.grant, true, nil
 	case e.failed(now):
 		defer c.mu.Unlock()
-		return Grant{}, e.err
+		return Grant{}, true, e.err
 	}
 	if whole, known := c.entries[k.ofCredential()]; known && whole.failed(now) {
 		defer c.mu.Unlock()
-		return Grant{}, whole.err
+		return Grant{}, true, whole.err
 	}
 	f := c.start(ctx, k, e, exchange)
 	c.mu.Unlock()
 	select {
 	case <-f.done:
-		return f.grant, f.err
+		return f.grant, false, f.err
 	case <-ctx.Done():
-		return Grant{}, ctx.Err()
+		return Grant{}, false, ctx.Err()
 	}
 }
 

@@ -106,4 +106,6 @@ type Answer struct {
 	// Others are the names of credentials that cover the image too and were not
 	// tried.
 	Others []string
+
+	remembered bool // nobody was asked for the grant
 }

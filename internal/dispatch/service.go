@@ -43,7 +43,33 @@ type Config struct {
 
 	// LeaseLife is execution.LeaseLife if 0.
 	LeaseLife time.Duration
+
+	Observer Observer // nobody hears if nil
 }
+
+// Observer hears what workers do, for those who count it. It is called
+// concurrently, and workers wait for it.
+type Observer interface {
+	// Asked hears of a worker that asked for an execution, whether there was one or not.
+	Asked(workerID string)
+
+	// Ended hears of an execution's final status.
+	Ended(status string)
+
+	// Lost hears of a worker that was lost amid an execution.
+	Lost()
+
+	// Pulled hears of a pull as the worker reported it, unread; it may be empty.
+	Pulled(report json.RawMessage)
+}
+
+// deaf hears nothing.
+type deaf struct{}
+
+func (deaf) Asked(string)           {}
+func (deaf) Ended(string)           {}
+func (deaf) Lost()                  {}
+func (deaf) Pulled(json.RawMessage) {}
 
 // Service is the queue as workers see it. Safe for concurrent use.
 type Service struct {
@@ -57,6 +83,9 @@ func New(config Config) *Service {
 	if config.LeaseLife == 0 {
 		config.LeaseLife = execution.LeaseLife
 	}
+	if config.Observer == nil {
+		config.Observer = deaf{}
+	}
 	return &Service{config: config}
 }
 
@@ -69,6 +98,7 @@ func (s *Service) Take(ctx context.Context, actor account.Actor, wait time.Durat
 	if err := actor.MayWork(); err != nil {
 		return e, false, err
 	}
+	s.config.Observer.Asked(actor.WorkerID)
 	timeout := time.NewTimer(min(wait, WaitMost))
 	defer timeout.Stop()
 	for {
@@ -201,6 +231,7 @@ func (s *Service) NoteImage(ctx context.Context, actor account.Actor, leaseID, d
 	if err := s.config.Store.NoteImage(ctx, leaseID, digest, report); err != nil {
 		return lost(err, leaseID)
 	}
+	s.config.Observer.Pulled(report)
 	s.config.Changed.Ring(e.ID)
 	return nil
 }
@@ -221,6 +252,7 @@ func (s *Service) Finish(ctx context.Context, actor account.Actor, leaseID strin
 	if err := s.config.Store.FinishLease(ctx, leaseID, s.config.Now(), result, lines); err != nil {
 		return lost(err, leaseID)
 	}
+	s.config.Observer.Ended(string(result.Status))
 	s.told.forget(leaseID)
 	s.holdings.forget(leaseID) // also what was read while it was being ended
 	s.config.Changed.Ring(e.ID)
@@ -245,9 +277,14 @@ func (s *Service) giveBack(ctx context.Context, e execution.Execution, why strin
 	line := func(text string) []execution.Line {
 		return []execution.Line{{Time: now, Stream: execution.StatusStream, Text: execution.CleanText(text)}}
 	}
-	stop := func() error {
-		return s.config.Store.FinishLease(ctx, e.Lease.ID, now, execution.Result{Status: execution.Stopped}, line(why))
+	end := func(result execution.Result, text string) error {
+		err := s.config.Store.FinishLease(ctx, e.Lease.ID, now, result, line(text))
+		if err == nil {
+			s.config.Observer.Ended(string(result.Status))
+		}
+		return err
 	}
+	stop := func() error { return end(execution.Result{Status: execution.Stopped}, why) }
 	var err error
 	switch {
 	case e.Status == execution.Stopping:
@@ -257,7 +294,7 @@ func (s *Service) giveBack(ctx context.Context, e execution.Execution, why strin
 			Status: execution.Crashed, Code: "worker_lost",
 			Message: fmt.Sprintf("%d workers were lost while they ran it", e.Lease.Attempt),
 		}
-		err = s.config.Store.FinishLease(ctx, e.Lease.ID, now, result, line(why+". "+result.Message+": it is not tried again"))
+		err = end(result, why+". "+result.Message+": it is not tried again")
 	default:
 		err = s.config.Store.RequeueLease(ctx, e.Lease.ID, line(why))
 		if fault.Is(err, fault.Conflict) { // somebody asked to stop it just now

@@ -44,6 +44,7 @@ func (s *Service) sweepOnce(ctx context.Context) error {
 		if err := s.config.Store.NoteLost(ctx, e.Lease.ID, s.config.Now()); err != nil && !fault.Is(err, fault.NotFound) {
 			return err
 		}
+		s.config.Observer.Lost()
 		why := fmt.Sprintf("Worker %s was lost: it was not heard of for %s", e.Lease.WorkerName, s.config.LeaseLife)
 		if err := s.giveBack(ctx, e, why); err != nil {
 			return err

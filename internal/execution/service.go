@@ -59,6 +59,10 @@ type Config struct {
 	// Changed is rung with an execution's id when it or its log changed, and
 	// with QueueKey when there is something new to run.
 	Changed *Bell
+
+	// Ended hears of an execution that was stopped before a worker had it; nobody
+	// does if nil.
+	Ended func(status string)
 }
 
 // QueueKey is what Changed is rung with for the queue.
@@ -77,13 +81,14 @@ type Service struct {
 
 	now     func() time.Time
 	changed *Bell
+	ended   func(status string)
 }
 
 // NewService wires a service.
 func NewService(config Config) *Service {
 	return &Service{
 		store: config.Store, packages: config.Packages, depot: config.Depot, projects: config.Projects,
-		repositories: config.Repositories, settings: config.Settings, now: config.Now, changed: config.Changed,
+		repositories: config.Repositories, settings: config.Settings, now: config.Now, changed: config.Changed, ended: config.Ended,
 	}
 }
 
@@ -283,6 +288,9 @@ func (s *Service) Stop(ctx context.Context, actor account.Actor, key string) (Ex
 	line := Line{Time: s.now(), Stream: StatusStream, Text: CleanText("Stopped by " + actor.Name())}
 	stopped, err := s.store.RequestStop(ctx, e.ID, s.now(), []Line{line}, s.event(actor, audit.ExecutionStop, project, e))
 	s.changed.Ring(e.ID)
+	if err == nil && s.ended != nil && !e.Status.IsFinal() && stopped.Status.IsFinal() {
+		s.ended(string(stopped.Status))
+	}
 	return stopped, err
 }
 

@@ -54,6 +54,15 @@ type Config struct {
 	// Logger gets a line for each request, without its query and headers: at
 	// debug level, or at info and error level where it was refused or failed.
 	Logger *slog.Logger
+
+	Observer Observer // nobody hears if nil
+}
+
+// Observer hears of requests, for those who count and trace them.
+type Observer interface {
+	// Serving is called with a request, and gives the one to go on with. The function
+	// is called once: with what was asked for and the status of the answer.
+	Serving(r *http.Request) (*http.Request, func(route string, status int))
 }
 
 // door is the distribution API. Its handlers are methods, one file per noun.
@@ -101,12 +110,17 @@ func (v *visit) name() string {
 // ServeHTTP answers one request.
 func (d *door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	began := time.Now()
+	served := func(string, int) {}
+	if d.config.Observer != nil {
+		r, served = d.config.Observer.Serving(r)
+	}
 	v := &visit{remote: remoteOf(r)}
 	answer := newRecorder(w, d.config.Stall)
 	header := w.Header()
 	header.Set("Docker-Distribution-Api-Version", "registry/2.0") // Docker before 1.10 looks for it, and some proxies still do
 	header.Set("X-Content-Type-Options", "nosniff")
 	header.Set("Cache-Control", "private, no-cache") // the next to ask may have no right to it
+	defer func() { served(routeOf(v), answer.status) }()
 	defer func() { d.log(r, v, answer.status, time.Since(began)) }()
 	if d.config.Sent != nil {
 		defer func() { d.config.Sent(answer.written) }()
@@ -121,6 +135,9 @@ func (d *door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	answer.commit()
 }
+
+// routeOf is what was asked for, as one of a few words.
+func routeOf(v *visit) string { return "/v2/" + string(v.target.noun) }
 
 // serve is the table of contents.
 func (d *door) serve(w *recorder, r *http.Request, v *visit) error {
