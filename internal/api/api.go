@@ -150,6 +150,7 @@ func exact(pattern string) string {
 type visit struct {
 	actor  account.Actor
 	remote string   // the address that it came from
+	id     string   // of the request
 	origin string   // scheme://host, in front of absolute addresses
 	url    *url.URL // what was asked for
 
@@ -165,13 +166,16 @@ func visitOf(ctx context.Context) *visit { return ctx.Value(visitKey{}).(*visit)
 // may be kept by a cache.
 func (d *door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	began := time.Now()
+	id := wire.RequestID(r.Header.Get(wire.RequestIDHeader))
+	r.Header.Set(wire.RequestIDHeader, id)
 	served := func(string, int) {}
 	if d.config.Observer != nil {
 		r, served = d.config.Observer.Serving(r)
 	}
-	v := &visit{remote: remoteOf(r), origin: cmp.Or(d.config.Origin, originOf(r)), url: r.URL}
+	v := &visit{id: id, remote: remoteOf(r), origin: cmp.Or(d.config.Origin, originOf(r)), url: r.URL}
 	answer := &recorder{ResponseWriter: w}
 	header := w.Header()
+	header.Set(wire.RequestIDHeader, id)
 	header.Set("Cache-Control", "no-store")
 	header.Set("X-Content-Type-Options", "nosniff")
 	routed := r.WithContext(context.WithValue(r.Context(), visitKey{}, v))
@@ -203,7 +207,7 @@ func (d *door) recovered(answer *recorder, r *http.Request, v *visit, caught any
 	case isError && answer.status != 0 && (r.Context().Err() != nil || hungUp(err)):
 		return // nobody is there to read the answer
 	}
-	d.config.Logger.Error("a handler panicked", "method", r.Method, "path", shownPath(r.URL.EscapedPath()),
+	d.config.Logger.Error("a handler panicked", "request", v.id, "method", r.Method, "path", shownPath(r.URL.EscapedPath()),
 		"panic", caught, "stack", string(debug.Stack()))
 	if answer.status == 0 {
 		d.fail(answer, r, v, errPanicked)
@@ -232,6 +236,7 @@ func (d *door) log(r *http.Request, v *visit, status int, took time.Duration) {
 		return
 	}
 	attributes := []slog.Attr{
+		slog.String("request", v.id),
 		slog.String("method", r.Method), slog.String("path", shownPath(r.URL.EscapedPath())), slog.Int("status", status),
 		slog.Duration("took", took), slog.String("actor", v.actor.Name()), slog.String("remote", v.remote),
 	}

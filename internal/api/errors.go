@@ -128,7 +128,11 @@ func (d *door) problem(ctx context.Context, v *visit, err error) *problem {
 		return p
 	}
 	v.failure = fault.From(err)
-	return newProblem(v.failure)
+	p := newProblem(v.failure)
+	if p.Status != http.StatusBadRequest { // whose members existing clients show as names of fields
+		p.RequestID = v.id
+	}
+	return p
 }
 
 // fail answers with an error.

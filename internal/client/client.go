@@ -102,6 +102,7 @@ func (c *Client) request(ctx context.Context, method, path string, query url.Val
 	}
 	request.Header.Set("Accept", "application/json")
 	request.Header.Set("User-Agent", c.config.UserAgent)
+	request.Header.Set(wire.RequestIDHeader, wire.NewRequestID())
 	if !c.config.Token.IsEmpty() {
 		request.Header.Set("Authorization", "Bearer "+c.config.Token.Reveal())
 	}
@@ -231,7 +232,11 @@ func (c *Client) problem(response *http.Response) error {
 		return fault.New(kindOf(response.StatusCode), codeForeign, "%s answered %s without saying why", c.Server(), response.Status).
 			WithHint("Check that the address is a Fairlead server's and that nothing in between changes answers.")
 	}
-	return faultOf(p, response.StatusCode)
+	f := faultOf(p, response.StatusCode)
+	if f.Kind == fault.Internal && f.Hint == "" && p.RequestID != "" {
+		f.Hint = fmt.Sprintf("Look for the request %s there.", p.RequestID)
+	}
+	return f
 }
 
 // faultOf is the fault that a problem tells of.

@@ -63,3 +63,11 @@ func TestAnErrorThatIsNotTheServersOwnSaysSo(t *testing.T) {
 		t.Errorf("a page is %+v", got)
 	}
 }
+
+func TestAMistakeOfTheServersIsToldWithTheRequestToLookFor(t *testing.T) {
+	got := answered(t, http.StatusInternalServerError, "application/problem+json",
+		`{"detail": "something went wrong", "message": "something went wrong", "kind": "internal", "code": "internal", "request_id": "abc123"}`)
+	if got.Kind != fault.Internal || got.Hint != "Look for the request abc123 there." {
+		t.Errorf("it is %+v", got)
+	}
+}

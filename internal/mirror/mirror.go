@@ -28,6 +28,7 @@ import (
 	"fairlead.dev/fairlead/internal/fault"
 	"fairlead.dev/fairlead/internal/image"
 	"fairlead.dev/fairlead/internal/secret"
+	"fairlead.dev/fairlead/internal/wire"
 )
 
 // Config is what the door opens to. All of it is required, unless said
@@ -92,6 +93,7 @@ func New(config Config) (http.Handler, error) {
 
 // visit is one request, as the handlers know it.
 type visit struct {
+	id     string // of the request
 	target target
 	client Client     // nil until it was let in
 	remote netip.Addr // the address that it came from
@@ -110,13 +112,16 @@ func (v *visit) name() string {
 // ServeHTTP answers one request.
 func (d *door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	began := time.Now()
+	id := wire.RequestID(r.Header.Get(wire.RequestIDHeader))
+	r.Header.Set(wire.RequestIDHeader, id)
 	served := func(string, int) {}
 	if d.config.Observer != nil {
 		r, served = d.config.Observer.Serving(r)
 	}
-	v := &visit{remote: remoteOf(r)}
+	v := &visit{id: id, remote: remoteOf(r)}
 	answer := newRecorder(w, d.config.Stall)
 	header := w.Header()
+	header.Set(wire.RequestIDHeader, id)
 	header.Set("Docker-Distribution-Api-Version", "registry/2.0") // Docker before 1.10 looks for it, and some proxies still do
 	header.Set("X-Content-Type-Options", "nosniff")
 	header.Set("Cache-Control", "private, no-cache") // the next to ask may have no right to it
@@ -206,7 +211,7 @@ func (d *door) recovered(answer *recorder, r *http.Request, v *visit, caught any
 	if errors.Is(err, http.ErrAbortHandler) {
 		panic(caught) // net/http cuts the connection
 	}
-	d.config.Logger.Error("a handler panicked", "method", r.Method, "path", shortened(r.URL.EscapedPath()),
+	d.config.Logger.Error("a handler panicked", "request", v.id, "method", r.Method, "path", shortened(r.URL.EscapedPath()),
 		"panic", caught, "stack", string(debug.Stack()))
 	d.fail(answer, r, v, errPanicked)
 }
@@ -234,6 +239,7 @@ func (d *door) log(r *http.Request, v *visit, status int, took time.Duration) {
 		return
 	}
 	attributes := []slog.Attr{
+		slog.String("request", v.id),
 		slog.String("method", r.Method), slog.String("path", shortened(r.URL.EscapedPath())), slog.Int("status", status),
 		slog.Duration("took", took), slog.String("client", v.name()), slog.String("remote", v.remote.String()),
 	}

@@ -15,6 +15,7 @@ import (
 
 func TestFiguresAreWhatIsInTheDatabase(t *testing.T) {
 	s := open(t, t.TempDir())
+	defer func() { _ = s.Close() }()
 	must := func(err error) {
 		t.Helper()
 		if err != nil {

@@ -76,6 +76,8 @@ type Problem struct {
 	Kind string `json:"kind,omitempty" doc:"One of a closed set, for programs"`
 	Code string `json:"code" doc:"What it is, for programs; it never changes its meaning"`
 
+	RequestID string `json:"request_id,omitempty" doc:"As in the header X-Request-Id and in the server's log"`
+
 	Errors            []FieldProblem `json:"errors,omitempty" doc:"What is wrong with fields"`
 	RetryAfterSeconds int            `json:"retry_after_seconds,omitempty" doc:"When trying again may help"`
 }
