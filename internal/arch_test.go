@@ -155,8 +155,8 @@ var plan = []room{
 	{
 		"telemetry",
 		sum(words, "broker", "wire"),
-		[]string{"github.com/prometheus/client_golang"},
-		"what is counted reaches it through interfaces of those who do it; it needs what they say, the shape of a pull's report, and no database",
+		[]string{"github.com/prometheus/client_golang", "go.opentelemetry.io/otel"},
+		"what is counted and traced reaches it through interfaces of those who do it; it needs what they say, the shape of a pull's report, and no database",
 	},
 	{
 		"worker",
@@ -201,9 +201,9 @@ var plan = []room{
 	},
 	{
 		"cli",
-		sum(words, "audit", "client", "wire", "valohaiyaml", "source", "mirror", "app", "demo"),
+		sum(words, "audit", "client", "wire", "valohaiyaml", "source", "mirror", "telemetry", "app", "demo"),
 		nil,
-		"commands speak the API, read the files of a project, verify those of the audit trail, tell clients of the cache, and start what app or demo wired",
+		"commands speak the API, trace what they ask, read the files of a project, verify those of the audit trail, tell clients of the cache, and start what app or demo wired",
 	},
 
 	// F6: the plan.
@@ -300,6 +300,7 @@ var only = []struct {
 	}},
 	{"github.com/go-git", []string{"gitfetch"}},
 	{"github.com/prometheus/client_golang", []string{"telemetry", "app"}},
+	{"go.opentelemetry.io/otel", []string{"telemetry"}},
 	{"github.com/wneessen/go-mail", []string{"courier"}},
 	{"github.com/emersion/go-smtp", []string{"courier/couriertest"}},
 	{"github.com/chromedp", []string{"browsertest"}},

@@ -111,7 +111,7 @@ func newHouse(t testing.TB) *house {
 
 	catalogue := grant.NewCatalogue(grant.Config{Transport: granttest.NewTransport(t, h.registry), Now: now, Logger: logger})
 	bell := new(execution.Bell)
-	observer := telemetry.New(telemetry.NewMetrics("1.2.3", now))
+	observer := telemetry.New(telemetry.NewMetrics("1.2.3", now), nil)
 	accounts := account.NewService(kept, now).WithSealer(adapter.Sealer{Vault: sealing})
 	h.accounts = accounts
 	projects := project.NewService(kept, accounts, adapter.Sealer{Vault: sealing}, adapter.Hosts{}, now)

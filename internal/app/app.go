@@ -66,6 +66,7 @@ type Server struct {
 	depot   *depot.Depot
 	blobs   *blobs.Store // of the pull-through cache; nil: there is none
 	metrics *metrics
+	tracer  *telemetry.Tracer
 	observe *telemetry.Observer
 	git     *gitfetch.Fetcher
 	relays  []*relay.Relay
@@ -107,14 +108,18 @@ func Open(ctx context.Context, config Config, version string, logger *slog.Logge
 	if err != nil {
 		return nil, err
 	}
-	s.transport = &reach
-	if s.reach, err = oci.NewTransport(reach); err != nil {
+	if s.tracer, err = openTracer(ctx, config.TraceEndpoint, "fairlead-server", version, logger); err != nil {
 		return nil, err
 	}
 	if s.metrics, err = openMetrics(config.MetricsListen, version); err != nil {
 		return nil, err
 	}
-	s.observe = s.metrics.observer()
+	s.observe = s.metrics.observer(s.tracer)
+	reach.Observer = s.observe
+	s.transport = &reach
+	if s.reach, err = oci.NewTransport(reach); err != nil {
+		return nil, err
+	}
 	if s.store, err = store.Open(ctx, config.Database); err != nil {
 		return nil, err
 	}
@@ -337,12 +342,12 @@ func (s *Server) work(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	own, err := client.New(client.Config{Server: s.URL(), Token: text, UserAgent: "fairlead-worker"})
+	own, err := client.New(client.Config{Server: s.URL(), Token: text, UserAgent: "fairlead-worker", Around: s.tracer.Calls})
 	if err != nil {
 		return err
 	}
 	defer own.Close()
-	inside := s.machine.worker(own, text, s.config.DataDir, s.config.Worker, *s.transport, s.reach, s.logger)
+	inside := s.machine.worker(own, text, s.config.DataDir, s.config.Worker, *s.transport, s.reach, s.observe, s.logger)
 	err = inside.Run(ctx)
 	return errors.Join(err, s.accounts.EndOwnWorkerToken(context.WithoutCancel(ctx), token))
 }
@@ -374,6 +379,7 @@ func (s *Server) Close() error {
 		}
 	}
 	s.metrics.Close()
+	s.tracer.Close()
 	if s.broker != nil {
 		s.broker.Close()
 	}

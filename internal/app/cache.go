@@ -33,6 +33,7 @@ type RemoteCacheConfig struct {
 	Registries RegistryConfig
 
 	MetricsListen string // HOST:PORT; "": metrics are not served
+	TraceEndpoint string // as Config has it
 
 	// NetworkTokenFile holds the token that clients of Cache.Networks read with.
 	NetworkTokenFile string
@@ -50,6 +51,7 @@ func (c *RemoteCacheConfig) Flags(set *pflag.FlagSet) {
 	set.StringVar(&c.NetworkTokenFile, "cache-network-token-file", "", "file of the token that clients of a --cache-network read with: a user's who may see the project")
 	c.Registries.flags(set)
 	metricsFlag(set, &c.MetricsListen)
+	traceFlag(set, &c.TraceEndpoint)
 }
 
 // settled checks c and fills in what depends on other settings.
@@ -84,6 +86,11 @@ func RunCache(ctx context.Context, config RemoteCacheConfig, server, token, vers
 	if err != nil {
 		return err
 	}
+	tracer, err := openTracer(ctx, config.TraceEndpoint, "fairlead-cache", version, logger)
+	if err != nil {
+		return err
+	}
+	defer tracer.Close()
 	readers := &adapter.RemoteReaders{Fresh: config.Cache.Fresh, Stale: config.Cache.Stale}
 	if readers.Networks, err = config.Cache.networks(); err != nil {
 		return err
@@ -99,7 +106,7 @@ func RunCache(ctx context.Context, config RemoteCacheConfig, server, token, vers
 		return fault.InvalidField("data-dir", "directory", "%v", err).
 			WithHint("Name a directory that this user may write to.")
 	}
-	api, err := client.New(client.Config{Server: server, Token: secret.New(token), UserAgent: "fairlead-cache/" + version})
+	api, err := client.New(client.Config{Server: server, Token: secret.New(token), UserAgent: "fairlead-cache/" + version, Around: tracer.Calls})
 	if err != nil {
 		return err
 	}
@@ -115,7 +122,9 @@ func RunCache(ctx context.Context, config RemoteCacheConfig, server, token, vers
 		return err
 	}
 	defer measured.Close()
-	kept, door, err := config.Cache.door(content, &adapter.RemoteUpstreams{Control: api, Ways: worker.NewWays(reach), Listed: config.Cache.listed(), Fresh: config.Cache.Fresh}, readers, measured.observer(), logger)
+	observe := measured.observer(tracer)
+	reach.Observer = observe
+	kept, door, err := config.Cache.door(content, &adapter.RemoteUpstreams{Control: api, Ways: worker.NewWays(reach), Listed: config.Cache.listed(), Fresh: config.Cache.Fresh}, readers, observe, logger)
 	if err != nil {
 		return err
 	}

@@ -68,6 +68,10 @@ type Config struct {
 
 	MetricsListen string // HOST:PORT; "": metrics are not served
 
+	// TraceEndpoint is where traces go, by OTLP over HTTP; "": what the variables of
+	// OpenTelemetry say.
+	TraceEndpoint string
+
 	LogLevel  string
 	LogFormat string
 }
@@ -154,6 +158,7 @@ func (c *Config) Flags(set *pflag.FlagSet) {
 	set.Var(&c.AuditKeep, "audit-keep", "how long rows of the audit trail are kept, such as 365d or 8760h (default for ever)")
 	set.StringArrayVar(&c.AuditLogs, "audit-log", nil, "where the audit trail is sent while it is written: FILE, - for standard output, syslog:udp://HOST:PORT, or with tcp or tls for udp, or syslog:unix:///SOCKET; may be repeated")
 	metricsFlag(set, &c.MetricsListen)
+	traceFlag(set, &c.TraceEndpoint)
 	set.StringVar(&c.LogLevel, "log-level", "info", "debug, info, warn or error")
 	set.StringVar(&c.LogFormat, "log-format", "auto", "text, json, or auto: text on a terminal")
 }

@@ -36,12 +36,12 @@ func openMetrics(address, version string) (*metrics, error) {
 	return &metrics{listener: listener, counts: telemetry.NewMetrics(version, time.Now)}, nil
 }
 
-// observer hears what is to be counted, if anything is.
-func (m *metrics) observer() *telemetry.Observer {
+// observer hears what is to be counted and traced, if anything is.
+func (m *metrics) observer(tracer *telemetry.Tracer) *telemetry.Observer {
 	if m == nil {
-		return telemetry.New(nil)
+		return telemetry.New(nil, tracer)
 	}
-	return telemetry.New(m.counts)
+	return telemetry.New(m.counts, tracer)
 }
 
 // add adds what a pull-through cache tells.

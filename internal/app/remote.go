@@ -18,6 +18,7 @@ import (
 	"fairlead.dev/fairlead/internal/oci"
 	"fairlead.dev/fairlead/internal/pull"
 	"fairlead.dev/fairlead/internal/secret"
+	"fairlead.dev/fairlead/internal/telemetry"
 	"fairlead.dev/fairlead/internal/worker"
 )
 
@@ -60,6 +61,8 @@ type RemoteConfig struct {
 	DataDir    string
 	Worker     WorkerConfig
 	Registries RegistryConfig
+
+	TraceEndpoint string // as Config has it
 }
 
 // workerDataDir is where a worker apart from the server keeps its data.
@@ -70,6 +73,7 @@ func (c *RemoteConfig) Flags(set *pflag.FlagSet) {
 	set.StringVar(&c.DataDir, "data-dir", workerDataDir, "directory of images and of what is running")
 	c.Worker.flags(set)
 	c.Registries.flags(set)
+	traceFlag(set, &c.TraceEndpoint)
 }
 
 // RunWorker runs executions of the server until ctx ends.
@@ -88,6 +92,13 @@ func RunWorker(ctx context.Context, config RemoteConfig, server, token, version 
 	if err != nil {
 		return err
 	}
+	tracer, err := openTracer(ctx, config.TraceEndpoint, "fairlead-worker", version, logger)
+	if err != nil {
+		return err
+	}
+	defer tracer.Close()
+	observe := telemetry.New(nil, tracer)
+	reach.Observer = observe
 	here, err := openMachine(dir, config.Worker, logger)
 	if err != nil {
 		return err
@@ -97,7 +108,7 @@ func RunWorker(ctx context.Context, config RemoteConfig, server, token, version 
 			logger.Error("closing the image store", "error", err)
 		}
 	}()
-	api, err := client.New(client.Config{Server: server, Token: secret.New(token), UserAgent: "fairlead-worker/" + version})
+	api, err := client.New(client.Config{Server: server, Token: secret.New(token), UserAgent: "fairlead-worker/" + version, Around: tracer.Calls})
 	if err != nil {
 		return err
 	}
@@ -108,17 +119,17 @@ func RunWorker(ctx context.Context, config RemoteConfig, server, token, version 
 		return err
 	}
 	defer transport.CloseIdleConnections()
-	return here.worker(api, secret.New(token), dir, config.Worker, reach, transport, logger).Run(ctx)
+	return here.worker(api, secret.New(token), dir, config.Worker, reach, transport, observe, logger).Run(ctx)
 }
 
 // worker wires a worker that speaks to api with a token; transport reaches what reach
 // says, for what the machine's own role is asked.
-func (m machine) worker(api *client.Client, token secret.Text, dir string, config WorkerConfig, reach oci.Config, transport *oci.Transport, logger *slog.Logger) *worker.Worker {
+func (m machine) worker(api *client.Client, token secret.Text, dir string, config WorkerConfig, reach oci.Config, transport *oci.Transport, observe *telemetry.Observer, logger *slog.Logger) *worker.Worker {
 	return worker.New(worker.Config{
 		Client: api, Images: m.images, Inputs: m.inputs, Engine: m.engine, Dir: filepath.Join(dir, "work"),
 		Slots: config.Slots, Registries: reach, Devices: config.Devices, Mounts: config.Mounts,
 		Cache: config.cache(token),
 		Roles: adapter.Roles{Issuer: grant.NewRoleIssuer(grant.RoleConfig{Transport: transport})},
-		Grace: config.Grace, Drain: config.Drain, Logger: logger,
+		Grace: config.Grace, Drain: config.Drain, Logger: logger, Observer: observe,
 	})
 }

@@ -46,9 +46,11 @@ func Main(args []string, version string) int {
 
 // Run is Main with its surroundings given.
 func Run(ctx context.Context, args []string, version string, streams IO) int {
-	root := newRoot(version, streams)
+	s := &session{version: version, streams: streams}
+	root := newRoot(s)
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
+	s.tracer.Close()
 	var code exitCode
 	switch {
 	case err == nil:
@@ -92,7 +94,7 @@ func printError(w io.Writer, err error) int {
 // say writes for a person; a stream that is closed has nobody to tell.
 func say(w io.Writer, format string, args ...any) { _, _ = fmt.Fprintf(w, format, args...) }
 
-func newRoot(version string, streams IO) *cobra.Command {
+func newRoot(s *session) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "fairlead",
 		Short: "Run valohai.yaml steps on private container images",
@@ -101,17 +103,16 @@ func newRoot(version string, streams IO) *cobra.Command {
 			"Every flag can also be given as a variable FAIRLEAD_NAME (--data-dir: FAIRLEAD_DATA_DIR),\n" +
 			"and in a YAML file: --config, or " + app.DefaultFile + ". The command line goes first,\n" +
 			"then the variables, then the file.",
-		Version:       version,
+		Version:       s.version,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
-	root.SetIn(streams.In)
-	root.SetOut(streams.Out)
-	root.SetErr(streams.Err)
+	root.SetIn(s.streams.In)
+	root.SetOut(s.streams.Out)
+	root.SetErr(s.streams.Err)
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return usageError{fmt.Errorf("%w\nSee `%s --help`", err, c.CommandPath())}
 	})
-	s := &session{version: version, streams: streams}
 	flags := root.PersistentFlags()
 	flags.StringVar(&s.file, "config", app.DefaultFile, "YAML file of settings")
 	flags.StringVar(&s.server, "server", "", "address of the server (default: where you signed in)")

@@ -1,13 +1,16 @@
 package cli
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 
+	"github.com/lmittmann/tint"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
@@ -15,6 +18,7 @@ import (
 	"fairlead.dev/fairlead/internal/client"
 	"fairlead.dev/fairlead/internal/fault"
 	"fairlead.dev/fairlead/internal/secret"
+	"fairlead.dev/fairlead/internal/telemetry"
 )
 
 // session is what all commands of one command line share.
@@ -24,6 +28,8 @@ type session struct {
 
 	file   string // of settings
 	server string
+
+	tracer *telemetry.Tracer // of what the command asks of a server; nil: nothing is traced
 }
 
 // Variables that are no flag's: a token on a command line would be seen by
@@ -109,6 +115,9 @@ func (s *session) client() (*client.Client, error) {
 	if err != nil {
 		return nil, err
 	}
+	if s.tracer, err = s.trace(); err != nil {
+		return nil, err
+	}
 	server, token := s.server, os.Getenv(tokenVariable)
 	if server == "" {
 		server = in.Server
@@ -120,7 +129,7 @@ func (s *session) client() (*client.Client, error) {
 	if token == "" && server == in.Server { // a token is for the server that gave it
 		token = in.Token
 	}
-	return client.New(client.Config{Server: server, Token: secret.New(token), UserAgent: "fairlead/" + s.version})
+	return client.New(client.Config{Server: server, Token: secret.New(token), UserAgent: "fairlead/" + s.version, Around: s.tracer.Calls})
 }
 
 // calling makes a command of what is done with the server that it is for.
@@ -133,4 +142,14 @@ func (s *session) calling(do func(c *cobra.Command, api *client.Client, args []s
 		defer api.Close()
 		return do(c, api, args)
 	}
+}
+
+// trace makes what traces the calls of a command, where the variables of OpenTelemetry
+// say that it is to be done.
+func (s *session) trace() (*telemetry.Tracer, error) {
+	if s.tracer != nil {
+		return s.tracer, nil
+	}
+	logger := slog.New(tint.NewTextHandler(s.streams.Err, &tint.Options{NoColor: true}))
+	return telemetry.NewTracer(context.Background(), telemetry.TraceConfig{Service: "fairlead", Version: s.version, Logger: logger})
 }

@@ -39,6 +39,10 @@ type Config struct {
 
 	// Transport carries the requests; a pool of its own if nil.
 	Transport http.RoundTripper
+
+	// Around makes the transport that is used of that one, for who traces calls; it is
+	// that one itself if nil.
+	Around func(http.RoundTripper) http.RoundTripper
 }
 
 // Client calls one server. Make it with New; safe for concurrent use.
@@ -63,6 +67,9 @@ func New(config Config) (*Client, error) {
 		transport := http.DefaultTransport.(*http.Transport).Clone()
 		transport.MaxIdleConnsPerHost = 16
 		config.Transport = transport
+	}
+	if config.Around != nil {
+		config.Transport = config.Around(config.Transport)
 	}
 	config.UserAgent = cmp.Or(config.UserAgent, "fairlead")
 	return &Client{config: config, base: base, http: &http.Client{

@@ -101,7 +101,13 @@ func (r *Route) RoundTrip(request *http.Request) (*http.Response, error) {
 		}
 		return nil, err
 	}
-	return pool.RoundTrip(guarded)
+	if r.transport.config.Observer == nil {
+		return pool.RoundTrip(guarded)
+	}
+	done := r.transport.config.Observer.Requesting(guarded)
+	response, err := pool.RoundTrip(guarded)
+	done(response, err)
+	return response, err
 }
 
 // guard applies the rules to a copy of the request and picks the connections

@@ -73,6 +73,9 @@ type Config struct {
 	// Resolver looks up names; net.DefaultResolver if nil.
 	Resolver *net.Resolver
 
+	// Observer hears of every request; nobody does if nil.
+	Observer Observer
+
 	// Limits of time for one connection: 10 s to dial, 10 s for the TLS
 	// handshake, 60 s from the request to the head of the answer, and 90 s
 	// idle, where zero. How long an answer's body may take is the caller's
@@ -81,6 +84,13 @@ type Config struct {
 
 	// MaxIdlePerHost bounds the idle connections kept for one host; 16 if 0.
 	MaxIdlePerHost int
+}
+
+// Observer hears of requests, for who traces them.
+type Observer interface {
+	// Requesting is called with a request as it is sent, which it does not change;
+	// the function with the head of the answer, or why there is none.
+	Requesting(request *http.Request) func(*http.Response, error)
 }
 
 // HostRule says how to reach one registry or token service, as curl's

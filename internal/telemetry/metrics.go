@@ -160,12 +160,7 @@ func kindOf(kind string) string {
 }
 
 func (m *Metrics) served(route, method string, status int, took time.Duration) {
-	switch method {
-	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions:
-	default:
-		method = other // a client may send any word
-	}
-	m.requests.WithLabelValues(route, method, class(status)).Observe(took.Seconds())
+	m.requests.WithLabelValues(route, methodOf(method), class(status)).Observe(took.Seconds())
 }
 
 // class is the class of a status: 2xx. Nothing was answered where the client had gone.

@@ -31,7 +31,7 @@ func newGauged(t testing.TB) *gauged {
 	g := &gauged{t: t, now: time.Date(2026, 11, 26, 12, 0, 0, 0, time.UTC)}
 	g.metrics = telemetry.NewMetrics("1.2.3", func() time.Time { return g.now })
 	g.metrics.CountServer(func(context.Context) (telemetry.Figures, error) { return g.figures, g.broken }, slog.New(slog.DiscardHandler))
-	g.Observer = telemetry.New(g.metrics)
+	g.Observer = telemetry.New(g.metrics, nil)
 	return g
 }
 
@@ -159,7 +159,7 @@ func TestFiguresAreLookedUpWhenTheyAreAskedFor(t *testing.T) {
 }
 
 func TestNothingIsCountedWhereNobodyReads(t *testing.T) {
-	o := telemetry.New(nil)
+	o := telemetry.New(nil, nil)
 	_, granted := o.Granting(t.Context())
 	granted(broker.Outcome{})
 	_, exchanged := o.Exchanging(t.Context(), "")

@@ -27,6 +27,11 @@ const nearEnd = 10 * time.Second
 // image that did not come there is the report.
 func (r *run) pullImage(ctx context.Context) (pulled pull.Image, err error) {
 	pulled.Report.Unfinished = true
+	if observer := r.worker.config.Observer; observer != nil {
+		var done func(time.Time, wire.PullReport, error)
+		ctx, done = observer.Pulling(ctx, r.job.ID)
+		defer func() { done(pulled.Report.Begin, reportOf(pulled.Report), err) }()
+	}
 	ref, err := image.ParseReference(r.job.Image)
 	if err != nil {
 		return pulled, err

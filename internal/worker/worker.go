@@ -25,6 +25,7 @@ import (
 	"fairlead.dev/fairlead/internal/oci"
 	"fairlead.dev/fairlead/internal/pull"
 	"fairlead.dev/fairlead/internal/secret"
+	"fairlead.dev/fairlead/internal/wire"
 )
 
 // Config is what a Worker is made of. Client, Images, Engine and Dir are
@@ -70,6 +71,15 @@ type Config struct {
 	Drain time.Duration
 
 	Logger *slog.Logger
+
+	Observer Observer // nobody hears if nil
+}
+
+// Observer hears of pulls, for who traces them.
+type Observer interface {
+	// Pulling is called when a pull begins. The worker goes on with the context, and
+	// calls the function once, with when the report's moments begin.
+	Pulling(ctx context.Context, executionID string) (context.Context, func(begin time.Time, report wire.PullReport, err error))
 }
 
 // Cache is how a worker uses pull-through caches. It shows them its own token, with the
