@@ -7,6 +7,10 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
+
+	"fairlead.dev/fairlead/internal/audit"
+	"fairlead.dev/fairlead/internal/registry"
 )
 
 // open starts a server without a worker that serves metrics, and ends it with the
@@ -89,4 +93,21 @@ func TestAServerTellsPrometheusOfItself(t *testing.T) {
 	if status, body := fetch(t, server.URL()+"/readyz"); status != http.StatusOK || body != allReady+"\n" {
 		t.Errorf("/readyz: %d %s", status, body)
 	}
+}
+
+// addExpiring gives a server a credential that ends, and returns its id.
+func (s *Server) addExpiring(t *testing.T) string {
+	t.Helper()
+	organization, err := s.store.OrganizationByName(t.Context(), "main")
+	if err != nil {
+		t.Fatal(err)
+	}
+	credential := registry.Credential{
+		ID: "c0000000-0000-4000-8000-000000000000", OrganizationID: organization.ID, Name: "ends", Kind: "generic", Version: 1,
+		Sealed: registry.Sealed{KeyID: 1, Bytes: []byte("sealed")}, CreatedAt: time.Now(), ExpiresAt: time.Now().Add(time.Hour),
+	}
+	if err := s.store.CreateCredential(t.Context(), credential, audit.Event{}); err != nil {
+		t.Fatal(err)
+	}
+	return credential.ID
 }
