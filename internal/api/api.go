@@ -86,6 +86,7 @@ type Config struct {
 	Now func() time.Time
 
 	Observer Observer // nobody hears if nil
+	Doctor   Doctor   // the server cannot look at itself if nil
 }
 
 // Observer hears of requests, for those who count and trace them.

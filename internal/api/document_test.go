@@ -36,7 +36,7 @@ type operation struct {
 
 // routes are all that clients may rely on.
 var routes = strings.Fields(`
-GET:audit/ GET:audit/export/ GET:audit/verify/ POST:check/ GET:commits/ GET:commits/{identifier}/
+GET:audit/ GET:audit/export/ GET:audit/verify/ GET:doctor/ POST:check/ GET:commits/ GET:commits/{identifier}/
 GET:data/ GET:data/{datum}/ GET:data/{datum}/content/ GET:data/{datum}/download/ POST:data/{datum}/purge/
 PATCH:projects/{project}/ POST:projects/{project}/environment_variable/ DELETE:projects/{project}/environment_variable/
 GET:projects/{project}/repository/ PUT:projects/{project}/repository/ DELETE:projects/{project}/repository/ POST:projects/{project}/fetch/

@@ -108,6 +108,7 @@ func (d *door) routes() {
 	get(closed, "audit/", "Who did what (admins, operators)", d.listAudit)
 	plain(closed, http.MethodGet, "audit/export/", "Who did what, as a file (admins, operators)", http.StatusOK, describeExport, d.exportAudit)
 	plain(closed, http.MethodGet, "audit/verify/", "Whether the audit trail is as it was written (operators)", http.StatusOK, describeVerify, d.verifyAudit)
+	get(closed, "doctor/", "What is wrong with the server, and what to do (operators)", d.examine)
 	post(closed, "keys/rotate/", "Seal every secret with a new key (operators)", d.rotateKeys)
 
 	get(closed, "tokens/", "My tokens", d.listTokens)

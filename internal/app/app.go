@@ -52,6 +52,7 @@ type Server struct {
 	transport *oci.Config
 
 	store      *store.Store
+	sealing    *vault.Vault
 	accounts   *account.Service
 	channels   *notice.Service
 	mailer     *courier.Mailer
@@ -140,6 +141,7 @@ func (s *Server) wire(ctx context.Context, version string) error {
 	if err != nil {
 		return err
 	}
+	s.sealing = sealing
 	if err := requireKeys(ctx, s.store, sealing); err != nil {
 		return err
 	}
@@ -188,7 +190,7 @@ func (s *Server) wire(ctx context.Context, version string) error {
 		Channels: s.channels, Outbox: s.outbox,
 		Keys:  keys{vault: sealing, accounts: s.accounts, registries: s.registries, projects: projects, channels: s.channels, audit: s.store, now: now},
 		Route: s.routeTo, Origin: s.config.PublicURL, Reference: reference.New, Version: version, Logger: s.logger,
-		Now: now, Observer: s.observe,
+		Now: now, Observer: s.observe, Doctor: s,
 	})
 	if err != nil {
 		return err

@@ -122,7 +122,7 @@ func newRoot(s *session) *cobra.Command {
 		newLogin(s), newLogout(s), newSessions(s), newTOTP(s),
 		newRun(s), newExecution(s), newLint(s), newExplain(s), newCheck(s),
 		newRegistry(s), newOrganization(s), newInvitation(s), newUser(s), newProject(s), newEnvironment(s), newNotice(s), newToken(s), newWorkerToken(s),
-		newCache(s), newKeys(s), newAudit(s),
+		newCache(s), newKeys(s), newAudit(s), newDoctor(s),
 		newCompletion(s), newMan(s),
 	)
 	for _, c := range everyCommand(root) {

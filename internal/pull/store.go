@@ -269,8 +269,14 @@ func prepareRoot(root string) error {
 	if err := os.Chmod(root, directory); err != nil {
 		return fmt.Errorf("making the image store: %w", err)
 	}
-	if err := overlayutils.Supported(root); err != nil {
-		return fault.New(fault.Invalid, "overlay_missing", "no overlay filesystem can be mounted in %s", root).
+	return CheckOverlay(root)
+}
+
+// CheckOverlay reports whether an overlay filesystem can be mounted on a directory
+// that is there: it tries. The error is an Invalid fault.
+func CheckOverlay(dir string) error {
+	if err := overlayutils.Supported(dir); err != nil {
+		return fault.New(fault.Invalid, "overlay_missing", "no overlay filesystem can be mounted in %s", dir).
 			WithHint("Put the image store on ext4, xfs (with ftype=1) or btrfs, and check that the kernel has overlayfs.").WithCause(err)
 	}
 	return nil
