@@ -59,9 +59,9 @@ func (e *examination) place(ctx context.Context) bool {
 			"Keep a copy of it, and start the server: it makes the others.")
 		return false
 	}
-	e.ok("database", fmt.Sprintf("%s is whole, has all %d changes of its tables and takes %s", i.Path, i.All, humanize.IBytes(uint64(max(i.Bytes, 0))))) //nolint:gosec // not below zero
+	e.ok("database", fmt.Sprintf("%s is whole, has all %d changes of its tables and takes %s", i.Path, i.All, humanize.IBytes(uint64(max(i.Bytes, 0)))))
 	if i.WALBytes > walMuch {
-		e.warn("database", "wal_large", "its log of changes takes "+humanize.IBytes(uint64(i.WALBytes)), //nolint:gosec // above zero
+		e.warn("database", "wal_large", "its log of changes takes "+humanize.IBytes(uint64(i.WALBytes)),
 			"A program that reads the database for long keeps the log from being cut back: look for one, such as a backup.")
 	}
 	return keys
@@ -111,7 +111,7 @@ func (e *examination) free(part, dir string) {
 	if err := unix.Statfs(dir, &disk); err != nil {
 		return // where it is not there yet, nothing is said of it
 	}
-	left, all := disk.Bavail*uint64(disk.Bsize), disk.Blocks*uint64(disk.Bsize) //nolint:gosec // a block has a size
+	left, all := disk.Bavail*uint64(disk.Bsize), disk.Blocks*uint64(disk.Bsize)
 	text := fmt.Sprintf("%s of %s are free on the disk of %s", humanize.IBytes(left), humanize.IBytes(all), dir)
 	switch {
 	case left < freeLeast:

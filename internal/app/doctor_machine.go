@@ -231,7 +231,7 @@ func (e *examination) host(ctx context.Context, host string) (tell func()) {
 	if err != nil {
 		return func() { e.fail("registry", err) }
 	}
-	response, err := way.RoundTrip(request)
+	response, err := way.RoundTrip(request) //nolint:bodyclose // it is closed where there is one
 	ended := time.Now()
 	if err == nil {
 		_ = response.Body.Close() // only its head matters

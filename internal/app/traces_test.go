@@ -259,7 +259,7 @@ func TestThePhasesOfAPullAreSpansOfTheirOwn(t *testing.T) {
 		"pull layer transfer": {time.Second, 3 * time.Second}, "pull layer unpack": {1500 * time.Millisecond, 4 * time.Second},
 	} {
 		s := collected.find(name)
-		from, to := time.Unix(0, int64(s.StartTimeUnixNano)), time.Unix(0, int64(s.EndTimeUnixNano)) //nolint:gosec // a time of a test
+		from, to := time.Unix(0, int64(s.StartTimeUnixNano)), time.Unix(0, int64(s.EndTimeUnixNano))
 		if from.Sub(begin) != want[0] || to.Sub(begin) != want[1] || string(s.ParentSpanId) != string(whole.SpanId) {
 			t.Errorf("%s is from %s to %s of %x, want %v of %x", name, from, to, s.ParentSpanId, want, whole.SpanId)
 		}

@@ -79,7 +79,7 @@ func (o *Observer) Requesting(r *http.Request) func(*http.Response, error) {
 	if o.tracer == nil {
 		return func(*http.Response, error) {}
 	}
-	return o.tracer.requesting(r)
+	return o.tracer.requesting(r) //nolint:bodyclose // whoever asks has the answer, and closes it
 }
 
 // Pulling hears of a pull for an execution on a worker; the function is called with
