@@ -61,6 +61,8 @@ const registryPassword = "correct-horse-battery-staple"
 //	second-factor    runs fairlead totp enable with an app, sets TOTP_KEY, writes recovery
 //	with-code P F    writes the password of the file P and the next code into F
 //	browsers ID…     signs admin in with browsers, of which there is no command
+//	collect          takes traces as a collector of OpenTelemetry, at $COLLECTOR
+//	traced NAME…     waits until one trace has all these spans; ! looks that no span has a text
 //	revoke           ends the secret of the registry's user alerts
 //	crash            ends that as a bug would, and looks for its core
 func TestStories(t *testing.T) {
@@ -78,7 +80,7 @@ func TestStories(t *testing.T) {
 			env.Setenv("REGISTRY_PASSWORD", registryPassword)
 			env.Setenv("PATH", env.Getenv("PATH")+":/usr/sbin:/sbin")
 			env.Values["server"], env.Values["cache"], env.Values["crashing"] = new(server), new(server), new(crashing)
-			env.Values["told"] = new(told)
+			env.Values["told"], env.Values["collected"] = new(told), new(collected)
 			env.Setenv("GIT_URL", git.URL(filepath.Base(env.WorkDir)))
 			env.Values["commit"] = func(branch, message string, files map[string]string) string {
 				return git.Commit(t, filepath.Base(env.WorkDir), branch, message, files)
@@ -92,6 +94,7 @@ func TestStories(t *testing.T) {
 			"second-factor": secondFactor, "with-code": withCode, "browsers": browsers,
 			"refused-soon": refusedSoon, "serve-cache": serveCache, "end-cache": endCache, "database": database,
 			"listen": listen(t, registry), "revoke": revoke, "trust": trust, "letter": letter, "hook": hook, "deaf": deaf, "again": again,
+			"collect": collect, "traced": traced,
 		},
 	})
 }
