@@ -172,7 +172,7 @@ func (d *door) addOutput(w http.ResponseWriter, r *http.Request, v *visit) error
 	if err != nil {
 		return err
 	}
-	datum, err := d.config.Executions.AddOutput(r.Context(), held, r.URL.Query().Get("name"), r.Body)
+	datum, err := d.config.Executions.AddOutput(r.Context(), v.actor, held, r.URL.Query().Get("name"), r.Body)
 	if err != nil {
 		return err
 	}

@@ -58,6 +58,7 @@ const (
 	ExecutionStop      Verb = "execution.stop"
 	ExecutionTag       Verb = "execution.tag"
 	ExecutionDelete    Verb = "execution.delete"
+	DatumCreate        Verb = "datum.create"
 	DatumPurge         Verb = "datum.purge"
 	GrantIssue         Verb = "grant.issue"
 	TrailExpire        Verb = "audit.expire"

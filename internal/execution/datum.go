@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"path"
+	"strconv"
 	"strings"
 	"time"
 	"unicode"
@@ -54,8 +55,9 @@ type DataStore interface {
 	// AddDatum keeps a file of the lease's execution in the place of one of the
 	// same name. Data that another lease of the execution left are dropped: an
 	// execution that began anew has but the outputs of its last attempt. It
-	// returns the keys that nothing names any more.
-	AddDatum(ctx context.Context, leaseID string, d Datum) (dropped []string, err error)
+	// returns the keys that nothing names any more. The event's organisation is the
+	// project's.
+	AddDatum(ctx context.Context, leaseID string, d Datum, event audit.Event) (dropped []string, err error)
 	DatumByID(ctx context.Context, id string) (Datum, error)
 
 	// Data are those of the filter, the newest first, and the count of all.
@@ -103,7 +105,7 @@ func validDatumName(name string) error {
 }
 
 // AddOutput keeps a file of the outputs of an execution that its worker holds.
-func (s *Service) AddOutput(ctx context.Context, held Execution, name string, r io.Reader) (Datum, error) {
+func (s *Service) AddOutput(ctx context.Context, actor account.Actor, held Execution, name string, r io.Reader) (Datum, error) {
 	d, err := s.newDatum(held, name)
 	if err != nil {
 		return Datum{}, err
@@ -111,7 +113,10 @@ func (s *Service) AddOutput(ctx context.Context, held Execution, name string, r 
 	if d.Size, d.SHA256, err = s.depot.Put(ctx, d.Key, r); err != nil {
 		return Datum{}, err
 	}
-	dropped, err := s.store.AddDatum(ctx, held.Lease.ID, d)
+	event := s.event(actor, audit.DatumCreate, account.Project{}, held)
+	event.ObjectID, event.ObjectName = d.ID, d.Name
+	event.Details = map[string]string{"size": strconv.FormatInt(d.Size, 10), "sha256": d.SHA256}
+	dropped, err := s.store.AddDatum(ctx, held.Lease.ID, d, event)
 	if err != nil {
 		dropped = append(dropped, d.Key)
 	}

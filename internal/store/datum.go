@@ -18,7 +18,7 @@ func scanDatum(row scanner) (d execution.Datum, err error) {
 }
 
 // AddDatum implements execution.DataStore.
-func (s *Store) AddDatum(ctx context.Context, leaseID string, d execution.Datum) (dropped []string, err error) {
+func (s *Store) AddDatum(ctx context.Context, leaseID string, d execution.Datum, event audit.Event) (dropped []string, err error) {
 	err = s.write(ctx, leaseNoun.named(leaseID), func(ctx context.Context, tx *Tx) error {
 		dropped = nil
 		e, err := executionByLease(ctx, tx, leaseID)
@@ -37,7 +37,13 @@ func (s *Store) AddDatum(ctx context.Context, leaseID string, d execution.Datum)
 			INSERT INTO data (id, position, project_id, execution_id, lease_id, name, size, sha256, depot_key, created_at, purged_at)
 			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 0)`,
 			d.ID, position, e.ProjectID, e.ID, leaseID, d.Name, d.Size, d.SHA256, d.Key, micros(d.CreatedAt))
-		return err
+		if err != nil {
+			return err
+		}
+		if err := tx.row(ctx, `SELECT COALESCE(organization_id, 0) FROM projects WHERE id = $1`, e.ProjectID).Scan(&event.OrganizationID); err != nil {
+			return err
+		}
+		return insertEvents(ctx, tx, event)
 	})
 	return dropped, err
 }

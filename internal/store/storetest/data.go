@@ -13,7 +13,7 @@ import (
 
 func (h *house) addDatum(lease, id, name string) (dropped []string) {
 	h.Helper()
-	dropped, err := h.AddDatum(h.ctx, lease, execution.Datum{ID: id, Name: name, Size: 7, SHA256: "abc", Key: "key-" + id, CreatedAt: noon})
+	dropped, err := h.AddDatum(h.ctx, lease, execution.Datum{ID: id, Name: name, Size: 7, SHA256: "abc", Key: "key-" + id, CreatedAt: noon}, event(audit.DatumCreate, name))
 	h.check(err)
 	return dropped
 }
@@ -61,7 +61,7 @@ var data = []sentence{
 		h.same([]string{"key-d1", "key-d2"}, dropped)
 		ids, _ := h.dataOf(e.ID, execution.Page{Limit: 10})
 		h.same([]string{"d3"}, ids)
-		_, err := h.AddDatum(h.ctx, "l1", execution.Datum{ID: "d4", Name: "d", Key: "k", CreatedAt: noon})
+		_, err := h.AddDatum(h.ctx, "l1", execution.Datum{ID: "d4", Name: "d", Key: "k", CreatedAt: noon}, event(audit.DatumCreate, "d"))
 		h.same(true, fault.Is(err, fault.NotFound))
 	}},
 	{"data are listed a page at a time, and only of the projects that are asked for", func(h *house) {
