@@ -2,11 +2,13 @@ package app
 
 import (
 	"context"
+	"errors"
 	"strconv"
 	"time"
 
 	"fairlead.dev/fairlead/internal/account"
 	"fairlead.dev/fairlead/internal/audit"
+	"fairlead.dev/fairlead/internal/fault"
 	"fairlead.dev/fairlead/internal/notice"
 	"fairlead.dev/fairlead/internal/project"
 	"fairlead.dev/fairlead/internal/registry"
@@ -27,8 +29,9 @@ type keys struct {
 }
 
 // Rotate makes a new key, seals every secret anew with it and retires the old
-// keys; only an operator may. Broken off at any point it can be called again.
-func (k keys) Rotate(ctx context.Context, actor account.Actor) (wire.KeyRotation, error) {
+// keys; only an operator may. Broken off at any point it can be called again. It
+// leaves a row of the audit trail also where it failed with the new key made.
+func (k keys) Rotate(ctx context.Context, actor account.Actor) (done wire.KeyRotation, err error) {
 	if err := actor.MayOperate(); err != nil {
 		return wire.KeyRotation{}, err
 	}
@@ -36,37 +39,42 @@ func (k keys) Rotate(ctx context.Context, actor account.Actor) (wire.KeyRotation
 	if err != nil {
 		return wire.KeyRotation{}, err
 	}
-	done := wire.KeyRotation{}
 	if done.KeyID, err = k.vault.Rotate(); err != nil {
 		return wire.KeyRotation{}, err
 	}
-	if done.Resealed, err = k.registries.Reseal(ctx, done.KeyID); err != nil {
-		return wire.KeyRotation{}, err
+	err = k.reseal(ctx, old, &done)
+	event := audit.Event{
+		Time: k.now(), Actor: actor.Name(), ActorID: actor.ID(), Remote: actor.Remote,
+		Verb: audit.KeysRotate, Result: audit.ResultOK,
+		Details: map[string]string{
+			"key": strconv.FormatUint(uint64(done.KeyID), 10), "resealed": strconv.Itoa(done.Resealed), "retired": strconv.Itoa(done.Retired),
+		},
 	}
-	ofProjects, err := k.projects.Reseal(ctx, done.KeyID)
 	if err != nil {
-		return wire.KeyRotation{}, err
+		event.Result = fault.From(err).Code
+		done = wire.KeyRotation{}
 	}
-	ofChannels, err := k.channels.Reseal(ctx, done.KeyID)
-	if err != nil {
-		return wire.KeyRotation{}, err
+	// Who asked may be gone, and the new key is there.
+	return done, errors.Join(err, k.audit.Record(context.WithoutCancel(ctx), event))
+}
+
+// reseal seals every secret anew and retires the old keys, and counts both as far
+// as it gets.
+func (k keys) reseal(ctx context.Context, old []uint32, done *wire.KeyRotation) error {
+	for _, reseal := range []func(context.Context, uint32) (int, error){k.registries.Reseal, k.projects.Reseal, k.channels.Reseal, k.accounts.Reseal} {
+		n, err := reseal(ctx, done.KeyID)
+		done.Resealed += n
+		if err != nil {
+			return err
+		}
 	}
-	ofAccounts, err := k.accounts.Reseal(ctx, done.KeyID)
-	if err != nil {
-		return wire.KeyRotation{}, err
-	}
-	done.Resealed += ofProjects + ofChannels + ofAccounts
 	for _, id := range old {
 		if err := k.vault.Retire(id); err != nil {
-			return wire.KeyRotation{}, err
+			return err
 		}
 		done.Retired++
 	}
-	return done, k.audit.Record(ctx, audit.Event{
-		Time: k.now(), Actor: actor.Name(), ActorID: actor.ID(), Remote: actor.Remote,
-		Verb: audit.KeysRotate, Result: audit.ResultOK,
-		Details: map[string]string{"key": strconv.FormatUint(uint64(done.KeyID), 10), "resealed": strconv.Itoa(done.Resealed)},
-	})
+	return nil
 }
 
 // requireKeys refuses to start where secrets are sealed with keys that the key

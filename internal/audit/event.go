@@ -51,7 +51,6 @@ const (
 	CredentialCheck    Verb = "credential.check"
 	CredentialRotate   Verb = "credential.rotate"
 	CredentialForget   Verb = "credential.forget"
-	CredentialReseal   Verb = "credential.reseal"
 	KeysRotate         Verb = "keys.rotate"
 	CommitImport       Verb = "commit.import"
 	ExecutionCreate    Verb = "execution.create"
