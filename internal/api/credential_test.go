@@ -65,7 +65,7 @@ func TestACredentialFromItsFirstDayToItsLast(t *testing.T) {
 		{name: "and be given", as: "ben", method: "GET", path: "explain/?project=vision", status: 400, want: []string{`"image":["is required"]`}},
 
 		{name: "the trail tells an admin who did what", as: "ada", method: "GET", path: "audit/?verb=credential.update", status: 200, want: []string{`"count":2`, `"actor":"ada"`, `"object_id":"{credential}"`}, not: []string{"user.create"}},
-		{name: "an operator reads what belongs to nobody", as: "root", method: "GET", path: "audit/?verb=user.create&limit=1", status: 200, want: []string{`"count":4`, `"organization":0`, "offset=1"}},
+		{name: "an operator reads what belongs to nobody", as: "root", method: "GET", path: "audit/?verb=user.create&limit=1", status: 200, want: []string{`"count":4`, `"organization":0`, "before="}},
 		{name: "an admin does not", as: "ada", method: "GET", path: "audit/?verb=user.create", status: 200, want: []string{`"count":0`}},
 		{name: "another admin reads nothing of it", as: "eve", method: "GET", path: "audit/", status: 200, not: []string{"{credential}", "vision"}},
 		{name: "a member may not read it", as: "ben", method: "GET", path: "audit/", status: 403, want: []string{`"code":"not_admin"`}},
