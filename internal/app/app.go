@@ -203,7 +203,11 @@ func (s *Server) wire(ctx context.Context, version string) error {
 	if err != nil {
 		return err
 	}
-	s.handler = doors(s.handler, pages)
+	proxies, err := trustedProxies(s.config.TrustedProxies)
+	if err != nil {
+		return err
+	}
+	s.handler = behind(proxies, doors(s.handler, pages))
 	if err := s.openMirror(ctx, readers); err != nil {
 		return err
 	}

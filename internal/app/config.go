@@ -52,6 +52,10 @@ type Config struct {
 	Cache      CacheConfig
 	Notices    NoticeConfig
 
+	// TrustedProxies are reverse proxies, as addresses or networks, that say in
+	// X-Forwarded-For who their client is.
+	TrustedProxies []string
+
 	// GitHosts are git hosts on private networks: HOST, or HOST=ADDRESS:PORT.
 	GitHosts []string
 
@@ -142,6 +146,7 @@ type RegistryConfig struct {
 func (c *Config) Flags(set *pflag.FlagSet) {
 	set.StringVar(&c.Listen, "listen", "127.0.0.1:8080", "address to serve on")
 	set.StringVar(&c.PublicURL, "public-url", "", "how people reach the server, such as https://fairlead.example, for links and sign-ins (default the address that they ask)")
+	set.StringSliceVar(&c.TrustedProxies, "trusted-proxy", nil, "address or network (CIDR) of a reverse proxy whose X-Forwarded-For tells who asks")
 	set.StringVar(&c.DataDir, "data-dir", defaultDataDir(), "directory of everything that is kept")
 	set.StringVar(&c.Database, "database", "", "database file (default DATA-DIR/fairlead.db)")
 	set.StringVar(&c.KeyFile, "key-file", "", "file of the sealing keys, made on first start (default DATA-DIR/keys.json)")
@@ -322,7 +327,8 @@ func (c Config) settled() (Config, error) {
 	}
 	_, networksErr := c.Cache.networks()
 	_, targetsErr := auditTargets(c.AuditLogs)
-	errs = append(errs, c.Worker.check(), networksErr, targetsErr)
+	_, proxiesErr := trustedProxies(c.TrustedProxies)
+	errs = append(errs, c.Worker.check(), networksErr, targetsErr, proxiesErr)
 	if c.Worker.Enabled && c.Worker.ThroughCache == serversCache && c.Cache.URL == "" {
 		errs = append(errs, fault.InvalidField("through-cache", "cache_missing", "this server has no pull-through cache").
 			WithHint("Start it with --cache too, or name another cache: --through-cache=URL."))
