@@ -37,8 +37,11 @@ func (s *Service) prove(ctx context.Context, in SignIn) (user User, factor strin
 		attempt.withdraw()
 		return User{}, "", err
 	}
+	// Of a user who is not there the name is not written down: people type
+	// passwords there.
+	event := s.event(Actor{Remote: in.Remote}, audit.UserSignIn, 0, user.ID, user.Username)
 	if !s.passwords.Matches(hash, in.Password) {
-		return User{}, "", s.refuse(ctx, user, in.Remote,
+		return User{}, "", s.refuse(ctx, event,
 			fault.New(fault.Unauthenticated, "sign_in_refused", "the user name or the password is wrong"))
 	}
 	kept, err := s.totpOf(ctx, user.ID)
@@ -54,7 +57,7 @@ func (s *Service) prove(ctx context.Context, in SignIn) (user User, factor strin
 		return User{}, "", err
 	}
 	if kept.IsOn() && factor == "" {
-		return User{}, "", s.refuse(ctx, user, in.Remote,
+		return User{}, "", s.refuse(ctx, event,
 			fault.New(fault.Unauthenticated, "code_refused", "the code is wrong, or was used already").
 				WithHint("Enter the code that the app shows now, or a recovery code; each is good once."))
 	}
@@ -62,10 +65,8 @@ func (s *Service) prove(ctx context.Context, in SignIn) (user User, factor strin
 	return user, factor, nil
 }
 
-// refuse writes down that a sign-in was refused, and returns the refusal. Of a
-// user who is not there the name is not written: people type passwords there.
-func (s *Service) refuse(ctx context.Context, user User, remote string, refusal *fault.Error) error {
-	event := s.event(Actor{Remote: remote}, audit.UserSignIn, 0, user.ID, user.Username)
+// refuse writes down that it was refused, and returns the refusal.
+func (s *Service) refuse(ctx context.Context, event audit.Event, refusal *fault.Error) error {
 	event.Result = refusal.Code
 	if err := s.store.Record(ctx, event); err != nil {
 		return err

@@ -195,8 +195,9 @@ func (s *Service) DisableTOTP(ctx context.Context, actor Actor, password secret.
 		attempt.withdraw()
 		return err
 	}
+	event := s.event(actor, audit.TOTPDisable, 0, actor.UserID, actor.Username)
 	if !s.passwords.Matches(hash, password) {
-		return s.refuse(ctx, User{ID: actor.UserID, Username: actor.Username}, actor.Remote,
+		return s.refuse(ctx, event,
 			fault.InvalidField("password", "password_refused", "the password is wrong"))
 	}
 	factor, err := s.useCode(ctx, actor, kept, code)
@@ -205,11 +206,11 @@ func (s *Service) DisableTOTP(ctx context.Context, actor Actor, password secret.
 		return err
 	}
 	if factor == "" {
-		return s.refuse(ctx, User{ID: actor.UserID, Username: actor.Username}, actor.Remote,
+		return s.refuse(ctx, event,
 			fault.InvalidField("code", "code_refused", "the code is wrong, or was used already"))
 	}
 	attempt.succeed(s.now())
-	return s.store.DeleteTOTP(ctx, actor.UserID, s.event(actor, audit.TOTPDisable, 0, actor.UserID, actor.Username))
+	return s.store.DeleteTOTP(ctx, actor.UserID, event)
 }
 
 // ResetTOTP turns the second factor of another user off, who has neither the

@@ -200,10 +200,13 @@ func TestASecondFactorIsBegunConfirmedAndTurnedOff(t *testing.T) {
 	s.must(s.DisableTOTP(t.Context(), ada, password, g.code(0)))
 	code(t, "totp_off", s.DisableTOTP(t.Context(), ada, password, g.code(0)))
 	s.must(s.owner("ada", home))
-	for verb, want := range map[audit.Verb]int{audit.TOTPBegin: 2, audit.TOTPEnable: 1, audit.TOTPDisable: 1} {
+	for verb, want := range map[audit.Verb]int{audit.TOTPBegin: 2, audit.TOTPEnable: 1, audit.TOTPDisable: 3} {
 		if got := s.trail(verb); len(got) != want || got[0].Actor != "ada" {
 			t.Errorf("%s: written down %+v", verb, got)
 		}
+	}
+	if got := s.trail(audit.TOTPDisable); got[0].Result != audit.ResultOK || got[1].Result != "code_refused" || got[2].Result != "password_refused" {
+		t.Errorf("written down %+v", got)
 	}
 }
 
