@@ -13,23 +13,24 @@ import (
 )
 
 // town is a service over a real database, with an operator who administers the
-// organisation acme, and a clock that can be moved on.
+// organisation acme, and a clock that stands still and can be moved on.
 type town struct {
 	*account.Service
 	t     *testing.T
 	store *store.Store
+	begun time.Time
 	ahead time.Duration
 	root  account.Actor
 }
 
 func newTown(t *testing.T) *town {
 	t.Helper()
-	s := &town{t: t}
+	s := &town{t: t, begun: time.Now().UTC()}
 	var err error
 	s.store, err = store.Open(t.Context(), filepath.Join(t.TempDir(), "fairlead.db"))
 	s.must(err)
 	t.Cleanup(func() { s.must(s.store.Close()) })
-	s.Service = account.NewService(s.store, func() time.Time { return time.Now().UTC().Add(s.ahead) })
+	s.Service = account.NewService(s.store, func() time.Time { return s.begun.Add(s.ahead) })
 	password, err := s.Bootstrap(t.Context(), "root", "acme")
 	s.must(err)
 	s.root = s.enter("root", password)

@@ -51,7 +51,7 @@ func newGuarded(t *testing.T) *guarded {
 // code is what the app shows that many steps ahead.
 func (g *guarded) code(steps int) string {
 	g.t.Helper()
-	text, err := totp.GenerateCode(g.key.Reveal(), time.Now().Add(g.ahead+time.Duration(steps)*30*time.Second))
+	text, err := totp.GenerateCode(g.key.Reveal(), g.begun.Add(g.ahead+time.Duration(steps)*30*time.Second))
 	g.must(err)
 	return text
 }
