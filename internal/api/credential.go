@@ -17,7 +17,10 @@ import (
 func (d *door) listCredentialKinds(_ context.Context, v *visit, in *Page) (wire.List[wire.CredentialKind], error) {
 	return pageOf(v, *in, each(d.config.Registries.Kinds(), func(kind registry.Kind) wire.CredentialKind {
 		return wire.CredentialKind{Type: kind.Name, Title: kind.Title, Fields: each(kind.Fields, func(field registry.Field) wire.CredentialField {
-			return wire.CredentialField(field)
+			return wire.CredentialField{
+				Name: field.Name, Title: field.Title, Help: field.Help, Secret: field.Secret, Required: field.Required,
+				Lines: field.Lines, Advanced: field.Advanced,
+			}
 		})}
 	})), nil
 }

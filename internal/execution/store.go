@@ -77,6 +77,11 @@ type RunStore interface {
 	// of one user, or with "" all.
 	Unfinished(ctx context.Context, userID string) (map[string]int, error)
 
+	// RecentImages are the images of the newest executions of an organisation, each
+	// once, that of the newest execution first: of each of the projects projects that
+	// ran last, at most the each newest.
+	RecentImages(ctx context.Context, organizationID int64, projects, each int) ([]string, error)
+
 	// SetTags replaces the tags.
 	SetTags(ctx context.Context, id string, tags []string, event audit.Event) (Execution, error)
 

@@ -193,6 +193,12 @@ func (c *Catalogue) Retire(ctx context.Context, name string, old, fresh Material
 	return kind.Retire(ctx, old, fresh)
 }
 
+// Renews reports whether the registries of that kind can make a new secret.
+func (c *Catalogue) Renews(name string) bool {
+	_, err := c.renewer(name)
+	return err == nil
+}
+
 func (c *Catalogue) renewer(name string) (Renewer, error) {
 	kind, err := c.kind(name)
 	if err != nil {

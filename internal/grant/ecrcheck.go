@@ -113,11 +113,7 @@ func (e awsECR) checkHost(ctx context.Context, a *amazon, host string, request C
 	if ref := request.Image; !ref.IsZero() && ref.Host() == host && !slices.Contains(repositories, ref.Repository()) {
 		repositories = slices.Insert(repositories, 0, ref.Repository())
 	}
-	least := pullStatements(a.host, policyRepositories(host, request.Patterns)...)
-	if request.Material.Config[fieldRoleARN] == "" { // a role is limited when it is assumed
-		least = append(least, narrowing(a.host, aws.ToString(who.Arn)))
-	}
-	checkRights(ctx, own, repositories, policyDocument(least...), checkup)
+	checkRights(ctx, own, repositories, leastForKey(a.host, host, request.Patterns, aws.ToString(who.Arn), request.Material.Config), checkup)
 	return true
 }
 

@@ -96,7 +96,7 @@ func (awsECRRole) Check(_ context.Context, request CheckRequest, checkup *Checku
 			checkup.Failed(AskSecret, err)
 			return
 		}
-		documents = append(documents, indented(pullPolicy(h, policyRepositories(host, request.Patterns)...)))
+		documents = append(documents, leastForRole(host, request.Patterns))
 	}
 	checkup.Step(Step{
 		Question: AskSecret, Result: Unknown,

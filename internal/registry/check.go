@@ -10,6 +10,7 @@ import (
 
 	"fairlead.dev/fairlead/internal/account"
 	"fairlead.dev/fairlead/internal/audit"
+	"fairlead.dev/fairlead/internal/fault"
 	"fairlead.dev/fairlead/internal/image"
 )
 
@@ -241,17 +242,34 @@ func (s *Service) CheckDue(ctx context.Context) (checked int, err error) {
 // checkNew checks a credential that was just made or changed, for the answer to
 // whoever did it. That the check itself could not be made is no reason to take
 // back the change: it is then unchecked, and comes due by itself.
-func (s *Service) checkNew(ctx context.Context, actor account.Actor, credential Credential, skip bool) (Credential, error) {
+func (s *Service) checkNew(ctx context.Context, actor account.Actor, credential Credential, skip bool, tell func(CheckStep)) (Credential, error) {
 	if skip {
 		return credential, s.store.PostponeCheck(ctx, credential.ID, s.nextCheck(credential))
 	}
 	ctx, cancel := context.WithTimeout(ctx, checkNewMost)
 	defer cancel()
-	checked, err := s.check(ctx, actor, credential, image.Reference{}, nil)
+	checked, err := s.check(ctx, actor, credential, image.Reference{}, tell)
 	if err != nil {
 		return credential, nil // see above
 	}
 	return checked, nil
+}
+
+// checkDraft checks what is not saved yet, and refuses it where a step fails.
+func (s *Service) checkDraft(ctx context.Context, draft Credential, material Material, tell func(CheckStep)) (Check, error) {
+	ctx, cancel := context.WithTimeout(ctx, checkMost)
+	defer cancel()
+	check, err := s.kinds.Check(ctx, CheckRequest{Kind: draft.Kind, Material: material, Patterns: draft.Patterns, Tell: tell})
+	if err != nil {
+		return Check{}, err
+	}
+	if ctx.Err() != nil {
+		return Check{}, ctx.Err()
+	}
+	if failed, any := check.Failed(); any {
+		return Check{}, fault.New(fault.Invalid, "check_failed", "nothing is saved: %s", failed.Sentence).WithHint("%s", failed.Hint)
+	}
+	return check, nil
 }
 
 // checkNewMost is how long whoever saves a credential waits for its check;

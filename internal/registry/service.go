@@ -60,6 +60,14 @@ type Draft struct {
 
 	// SkipCheck saves it without asking the registry.
 	SkipCheck bool
+
+	// CheckFirst saves it only if no step of its check fails. Otherwise nothing is
+	// saved, and the error is an Invalid fault of code check_failed, with what the
+	// registry said.
+	CheckFirst bool
+
+	// Tell, where it is not nil, is called with each step of the check as it is done.
+	Tell func(CheckStep)
 }
 
 // Change is what to change of a credential; nil fields stay. New material
@@ -72,10 +80,37 @@ type Change struct {
 
 	// SkipCheck saves it without asking the registry.
 	SkipCheck bool
+
+	// Tell, where it is not nil, is called with each step of the check as it is done.
+	Tell func(CheckStep)
 }
 
 // Kinds are the kinds of credential that there are.
 func (s *Service) Kinds() []Kind { return s.kinds.Describe() }
+
+// Paste finds a kind's fields in what its cloud gives in one piece. The error is an
+// Invalid fault of the field pasted, and repeats nothing of the text.
+func (s *Service) Paste(kind string, text secret.Text) (Pasted, error) {
+	return s.kinds.Paste(kind, text)
+}
+
+// Policy is the least rights that a credential of that kind needs for the patterns,
+// to paste at the registry before there is a secret; "" where nothing is to be said,
+// as of patterns that are none.
+func (s *Service) Policy(kind string, config map[string]string, patterns []string) string {
+	parsed, err := parsePatterns(patterns)
+	if err != nil {
+		return ""
+	}
+	return s.kinds.Policy(kind, config, parsed)
+}
+
+// MayManage says whether actor may see and change the organisation's credentials: nil,
+// or the fault that any of the other methods would give.
+func (s *Service) MayManage(ctx context.Context, actor account.Actor, organization string) error {
+	_, err := s.administered(ctx, actor, organization)
+	return err
+}
 
 // Create registers a credential and returns it with warnings for the admin.
 func (s *Service) Create(ctx context.Context, actor account.Actor, draft Draft) (Credential, []string, error) {
@@ -97,12 +132,24 @@ func (s *Service) Create(ctx context.Context, actor account.Actor, draft Draft) 
 		Kind: normalised.Kind, Patterns: patterns, Config: normalised.Material.Config,
 		Version: 1, CreatedAt: now, UpdatedAt: now, ExpiresAt: draft.ExpiresAt,
 	}
+	var first *Check
+	if draft.CheckFirst && !draft.SkipCheck {
+		check, err := s.checkDraft(ctx, credential, normalised.Material, draft.Tell)
+		if err != nil {
+			return Credential{}, nil, err
+		}
+		first = &check
+	}
 	if err := s.sealAnd(&credential, normalised.Material, func() error {
 		return s.store.CreateCredential(ctx, credential, s.event(actor, audit.CredentialCreate, credential))
 	}); err != nil {
 		return Credential{}, nil, err
 	}
-	credential, err = s.checkNew(ctx, actor, credential, draft.SkipCheck)
+	if first != nil {
+		credential, err = s.keepCheck(ctx, actor, credential, *first)
+	} else {
+		credential, err = s.checkNew(ctx, actor, credential, draft.SkipCheck, draft.Tell)
+	}
 	return credential, normalised.Warnings, err
 }
 
@@ -209,7 +256,7 @@ func (s *Service) Update(ctx context.Context, actor account.Actor, id string, ch
 	}); err != nil {
 		return Credential{}, nil, err
 	}
-	credential, err = s.checkNew(ctx, actor, credential, change.SkipCheck)
+	credential, err = s.checkNew(ctx, actor, credential, change.SkipCheck, change.Tell)
 	return credential, normalised.Warnings, err
 }
 

@@ -66,14 +66,17 @@ type Kinds struct{ Catalogue *grant.Catalogue }
 func (k Kinds) Describe() []registry.Kind {
 	var kinds []registry.Kind
 	for _, description := range k.Catalogue.Describe() {
-		kind := registry.Kind{Name: description.Name, Title: description.Title, LegacyNames: slices.Clone(description.LegacyNames)}
+		kind := registry.Kind{
+			Name: description.Name, Title: description.Title, Help: description.Help, LegacyNames: slices.Clone(description.LegacyNames),
+			Patterns: description.Patterns, Pasted: k.Catalogue.Pasted(description.Name), Renews: k.Catalogue.Renews(description.Name),
+		}
 		if kind.Name == dockerHub {
 			kind.LegacyNames = append(kind.LegacyNames, legacyDocker)
 		}
 		for _, field := range description.Fields {
 			kind.Fields = append(kind.Fields, registry.Field{
 				Name: field.Name, Title: field.Title, Help: field.Help, Secret: field.Secret, Required: field.Required,
-				Lines: field.Lines, Advanced: field.Advanced,
+				Lines: field.Lines, Advanced: field.Advanced, Example: field.Example, Choices: field.Choices,
 			})
 		}
 		kinds = append(kinds, kind)
@@ -160,6 +163,17 @@ func (k Kinds) Renew(ctx context.Context, kind string, material registry.Materia
 // Retire ends the old secret.
 func (k Kinds) Retire(ctx context.Context, kind string, old, fresh registry.Material) error {
 	return k.Catalogue.Retire(ctx, kind, grant.Material(old), grant.Material(fresh))
+}
+
+// Paste finds a kind's fields in what its cloud gives in one piece.
+func (k Kinds) Paste(kind string, text secret.Text) (registry.Pasted, error) {
+	found, err := k.Catalogue.Paste(kind, text)
+	return registry.Pasted{Material: registry.Material(found.Material), Host: found.Host}, err
+}
+
+// Policy is the least rights that a credential needs.
+func (k Kinds) Policy(kind string, config map[string]string, patterns []image.Pattern) string {
+	return k.Catalogue.Policy(kind, config, patterns)
 }
 
 // Issuer is a catalogue as a broker.Issuer.

@@ -112,6 +112,30 @@ var commits = []sentence{
 }
 
 var executions = []sentence{
+	{"the images of an organisation's newest executions come each once, the newest first", func(h *house) {
+		speech, other := h.project("speech", h.acme), h.project("other", h.organization("other", h.user("eve")))
+		run := func(project account.Project, name, image string) {
+			draft := h.draftExecution(project, name)
+			draft.Work.Image = image
+			_, err := h.CreateExecution(h.ctx, draft, nil, event(audit.ExecutionCreate, name))
+			h.check(err)
+		}
+		for i, image := range []string{"old", "a", "b", "a", "c"} {
+			run(h.vision, fmt.Sprint("v", i), image)
+		}
+		run(speech, "s0", "b")
+		run(speech, "s1", "d")
+		run(other, "o0", "hidden")
+		all, err := h.RecentImages(h.ctx, h.acme.ID, 10, 10)
+		h.check(err)
+		h.same([]string{"d", "b", "c", "a", "old"}, all)
+		each, err := h.RecentImages(h.ctx, h.acme.ID, 10, 2)
+		h.check(err)
+		h.same([]string{"d", "b", "c", "a"}, each)
+		latest, err := h.RecentImages(h.ctx, h.acme.ID, 1, 10)
+		h.check(err)
+		h.same([]string{"d", "b"}, latest)
+	}},
 	{"an execution comes back as it was stored, with its counter and first lines", func(h *house) {
 		want := h.draftExecution(h.vision, "train")
 		want.Work.Parameters = map[string]valohaiyaml.Value{"rate": valohaiyaml.FloatValue(3), "epochs": valohaiyaml.IntValue(3)}
