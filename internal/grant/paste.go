@@ -205,7 +205,9 @@ func (dockerHub) Pasted() string { return pastedLogin }
 func (jfrog) Pasted() string     { return pastedLogin }
 
 // Paste reads a login at any registry.
-func (generic) Paste(text secret.Text) (Found, error) { return pastedFor(text, fieldPassword, isElsewhere) }
+func (generic) Paste(text secret.Text) (Found, error) {
+	return pastedFor(text, fieldPassword, isElsewhere)
+}
 
 // Paste reads a login at Docker Hub.
 func (dockerHub) Paste(text secret.Text) (Found, error) {
@@ -213,7 +215,9 @@ func (dockerHub) Paste(text secret.Text) (Found, error) {
 }
 
 // Paste reads a login at an Artifactory.
-func (jfrog) Paste(text secret.Text) (Found, error) { return pastedFor(text, fieldAccessToken, isElsewhere) }
+func (jfrog) Paste(text secret.Text) (Found, error) {
+	return pastedFor(text, fieldAccessToken, isElsewhere)
+}
 
 func isElsewhere(host string) bool { return host != image.Hub }
 

@@ -228,8 +228,11 @@ func (s *Service) Update(ctx context.Context, actor account.Actor, id string, ch
 	}
 	var errs []error
 	if change.Name != nil {
-		credential.Name = *change.Name
+		credential.Name = strings.TrimSpace(*change.Name)
 		errs = append(errs, validName(credential.Name))
+		if credential.Name == "" {
+			errs = append(errs, fault.InvalidField("name", "blank", "must not be empty"))
+		}
 	}
 	if change.Patterns != nil {
 		patterns, err := parsePatterns(change.Patterns)

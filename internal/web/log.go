@@ -51,7 +51,7 @@ func (s *site) logStream(v *visit) (answer, error) {
 	}
 	return stream(func(v *visit) error {
 		header := v.w.Header()
-		header.Set("Content-Type", "text/event-stream")
+		header.Set("Content-Type", eventStream)
 		header.Set("X-Accel-Buffering", "no") // proxies that know it pass every event on at once
 		v.w.WriteHeader(http.StatusOK)
 		ctx, cancel := context.WithCancel(v.ctx())

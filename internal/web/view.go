@@ -16,7 +16,7 @@ import (
 var templateFiles embed.FS
 
 // shared are the templates that every page has at hand.
-var shared = []string{"templates/layout.html", "templates/form.html", "templates/parts.html"}
+var shared = []string{"templates/layout.html", "templates/form.html", "templates/parts.html", "templates/registry_parts.html"}
 
 // views are the templates, each parsed when it is first needed: an idle server need
 // not hold them.
@@ -99,6 +99,8 @@ func (s *views) functions() template.FuncMap {
 		"first":    func(f field) field { f.Autofocus = true; return f },
 		"choices":  func(options []option, f field) field { f.Options = options; return f },
 		"blamed":   func(form *form, f field) field { f.Problem = form.Problem(f.Name); return f },
+		"ofKind":   newKindField,
+		"initials": initials,
 		"pair":     func(a, b any) [2]any { return [2]any{a, b} },
 	}
 }
