@@ -41,7 +41,7 @@ func (e Effect) Changes() bool {
 func (e Effect) Sentence() string {
 	switch {
 	case e.Draft && e.Now == nil:
-		return fmt.Sprintf("would use this, by the pattern %s; without it, it is pulled without a credential", e.Then.Pattern)
+		return fmt.Sprintf("would use this, by the pattern %s; at present it is pulled without a credential", e.Then.Pattern)
 	case e.Draft && !e.Changes() && e.Reason == "":
 		return fmt.Sprintf("uses this, by the pattern %s", e.Then.Pattern)
 	case e.Draft && e.Changes():

@@ -30,7 +30,7 @@ func TestAPreviewSaysWhatServesEachImageAfterTheChangeAndWhy(t *testing.T) {
 		"a new one that is more specific": {"", []string{"ghcr.io/acme/w*", "quay.io/*"}, []string{
 			"would use this in place of wide, because the pattern ghcr.io/acme/w* goes before ghcr.io/acme/*: its path has more characters before the first wildcard",
 			"is not covered, and stays with narrow",
-			"would use this, by the pattern quay.io/*; without it, it is pulled without a credential",
+			"would use this, by the pattern quay.io/*; at present it is pulled without a credential",
 		}},
 		"a new one that is as specific": {"", []string{"ghcr.io/acme/*"}, []string{
 			"stays with wide, whose pattern ghcr.io/acme/* goes before ghcr.io/acme/*: they are equally specific and its credential is older",
@@ -117,5 +117,29 @@ func TestWhoMayNotManageIsToldSoBeforeTheyFillInAForm(t *testing.T) {
 	}
 	if err := s.MayManage(t.Context(), stranger, "1"); !fault.Is(err, fault.NotFound) {
 		t.Errorf("a stranger: %v", err)
+	}
+}
+
+func TestCredentialsAreFoundByTheirKindsTitleAndByWhatTheyAre(t *testing.T) {
+	s := newSafe(t)
+	for _, name := range []string{"one", "two", "three"} {
+		_, _, err := s.Create(t.Context(), s.admin, draft(name, "ghcr.io/"+name+"/*"))
+		s.must(err)
+	}
+	found, err := s.Find(t.Context(), s.admin, "acme", registry.Search{Text: " ANY reg", Limit: 2})
+	if s.must(err); found.Fit != 3 || len(found.Credentials) != 2 || found.Credentials[0].Name != "three" {
+		t.Errorf("got %+v", found)
+	}
+	long := func(c registry.Credential) bool { return c.Name != "two" }
+	found, err = s.Find(t.Context(), s.admin, "acme", registry.Search{Only: long, Limit: 1, Offset: 1})
+	if s.must(err); found.Fit != 2 || found.All != 3 || len(found.Credentials) != 1 || found.Credentials[0].Name != "one" {
+		t.Errorf("got %+v", found)
+	}
+	if found, err = s.Find(t.Context(), s.admin, "acme", registry.Search{Only: long, Limit: 1, Offset: 9}); err != nil || len(found.Credentials) != 0 {
+		t.Errorf("got %+v, %v", found, err)
+	}
+	member := account.Actor{UserID: "m", Username: "member", Roles: map[int64]account.Role{1: account.Member}}
+	if _, err := s.Find(t.Context(), member, "1", registry.Search{Limit: 1}); !fault.Is(err, fault.Denied) {
+		t.Errorf("a member: %v", err)
 	}
 }

@@ -19,6 +19,11 @@ type Store interface {
 	// Credentials are one organisation's, oldest first.
 	Credentials(ctx context.Context, organizationID int64) ([]Credential, error)
 
+	// FindCredentials are those of one organisation that have the text in their name
+	// or a pattern, or are of one of the kinds; with no text all. The newest come
+	// first, and Fit and All count them without the limit.
+	FindCredentials(ctx context.Context, organizationID int64, lookup Lookup) (Found, error)
+
 	// Generation changes whenever one of the organisation's credentials does;
 	// it is cheap to ask.
 	Generation(ctx context.Context, organizationID int64) (int64, error)

@@ -21,6 +21,14 @@ type explainData struct {
 	Registries string
 }
 
+// Reason is why a candidate goes before the next one; "" for the last.
+func (d explainData) Reason(i int) string {
+	if i+1 >= len(d.Why.Candidates) {
+		return ""
+	}
+	return d.Why.Candidates[i].Reason
+}
+
 // explain says which credential an image would be pulled with. Its address can be
 // given to somebody else.
 func (s *site) explain(v *visit) (answer, error) {

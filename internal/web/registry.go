@@ -101,6 +101,7 @@ type pages struct{ Newer, Older, Said string }
 const (
 	credentialsShown = 50
 	patternsShown    = 3
+	pagesMost        = 1_000_000
 )
 
 // credentialStates are what the list can be narrowed to; each is a word of standing.
@@ -112,7 +113,14 @@ func (s *site) listCredentials(v *visit) (answer, error) {
 	query := v.r.URL.Query()
 	data := credentialsData{At: v.registriesPath(), Query: strings.TrimSpace(query.Get("q")), State: query.Get("state"), States: credentialStates}
 	p := page{file: "registries.html", title: "Registries", data: &data}
-	all, err := s.config.Registries.List(v.ctx(), v.actor, v.organizationKey())
+	now := s.config.Now()
+	number, _ := strconv.Atoi(query.Get("page"))
+	number = min(max(number, 1), pagesMost)
+	search := registry.Search{Text: data.Query, Limit: credentialsShown, Offset: (number - 1) * credentialsShown}
+	if data.State != "" {
+		search.Only = func(c registry.Credential) bool { return isInState(c, now, data.State) }
+	}
+	found, err := s.config.Registries.Find(v.ctx(), v.actor, v.organizationKey(), search)
 	if fault.Is(err, fault.Denied) {
 		data.Refused = fault.From(err)
 		v.failure, p.status = data.Refused, statuses[fault.Denied]
@@ -121,27 +129,17 @@ func (s *site) listCredentials(v *visit) (answer, error) {
 	if err != nil {
 		return nil, err
 	}
+	data.Found, data.All = found.Fit, found.All
 	kinds := s.kindTitles()
-	now := s.config.Now()
-	slices.Reverse(all) // the newest first
-	data.All = len(all)
-	fit := slices.DeleteFunc(all, func(c registry.Credential) bool {
-		return !isLike(c, kinds[c.Kind], data.Query) || !isInState(c, now, data.State)
-	})
-	data.Found = len(fit)
-	number, _ := strconv.Atoi(query.Get("page"))
-	number = min(max(number, 1), max((len(fit)+credentialsShown-1)/credentialsShown, 1))
-	from := (number - 1) * credentialsShown
-	shown := fit[from:min(from+credentialsShown, len(fit))]
-	for _, c := range shown {
+	for _, c := range found.Credentials {
 		data.Rows = append(data.Rows, rowOf(c, kinds[c.Kind], data.At, now))
 	}
-	if len(fit) > credentialsShown {
-		data.Pages.Said = fmt.Sprintf("%d to %d of %d", from+1, from+len(shown), len(fit))
+	if found.Fit > credentialsShown {
+		data.Pages.Said = fmt.Sprintf("%d to %d of %d", search.Offset+1, search.Offset+len(data.Rows), found.Fit)
 		if number > 1 {
 			data.Pages.Newer = data.link(number - 1)
 		}
-		if from+len(shown) < len(fit) {
+		if search.Offset+len(data.Rows) < found.Fit && len(data.Rows) > 0 {
 			data.Pages.Older = data.link(number + 1)
 		}
 	}
@@ -170,16 +168,6 @@ func (s *site) kindTitles() map[string]string {
 		titles[kind.Name] = kind.Title
 	}
 	return titles
-}
-
-// isLike reports whether a credential's name, kind or one of its patterns holds text.
-func isLike(c registry.Credential, title, text string) bool {
-	if text == "" {
-		return true
-	}
-	text = strings.ToLower(text)
-	return strings.Contains(strings.ToLower(c.Name), text) || strings.Contains(c.Kind, text) || strings.Contains(strings.ToLower(title), text) ||
-		slices.ContainsFunc(c.Patterns, func(p image.Pattern) bool { return strings.Contains(p.String(), text) })
 }
 
 func isInState(c registry.Credential, now time.Time, state string) bool {

@@ -53,9 +53,14 @@ func (s *site) credentialPage(v *visit, c registry.Credential) (page, error) {
 		At: at, Here: at + c.ID + "/", Credential: c, Kind: s.kind(c.Kind), Standing: standingOf(c, now), Ends: c.Ends(), Check: presentCheck(c),
 	}
 	for _, field := range data.Kind.Fields {
-		if value := c.Config[field.Name]; value != "" && !field.Secret {
-			data.Config = append(data.Config, fact{field.Title, value, strings.Contains(value, "\n")})
+		value := c.Config[field.Name]
+		if value == "" || field.Secret || len(field.Choices) > 0 && value == field.Choices[0] { // which is the usual
+			continue
 		}
+		if value == "true" {
+			value = "yes"
+		}
+		data.Config = append(data.Config, fact{field.Title, value, strings.Contains(value, "\n")})
 	}
 	if data.Check != nil {
 		data.Steps = shownSteps(data.Check.Steps)

@@ -33,14 +33,14 @@ func TestTheFormIsMadeOfWhatTheKindNeeds(t *testing.T) {
 		"aws-ecr": {"access_key_id", "secret_access_key", "role_arn", "pasted"}, "azure": {"tenant_id", "client_certificate", "pasted"},
 		"aws-ecr-role": {"region", "role_name"}, "docker-hub": {"access_token"}, "jfrog": {"access_token"},
 	} {
-		page := ada.get(h.acme+"add/"+kind+"/").wants(http.StatusOK)
+		page := ada.get(h.acme + "add/" + kind + "/").wants(http.StatusOK)
 		for _, name := range append(fields, "name", "image_patterns", "expires_at", "skip_check") {
 			if page.find("."+name) == nil {
 				t.Errorf("%s has no field %s", kind, name)
 			}
 		}
 	}
-	ada.get(h.acme+"add/no-such-kind/").wants(http.StatusNotFound)
+	ada.get(h.acme + "add/no-such-kind/").wants(http.StatusNotFound)
 }
 
 func TestACredentialIsSavedWithoutJavaScriptOnceTheRegistryTakesIt(t *testing.T) {
@@ -128,7 +128,7 @@ func TestAMemberIsToldWhyThereIsNoListAndAStrangerNothing(t *testing.T) {
 		ben.get(h.acme+path).wants(http.StatusForbidden).lacks("<textarea", "registry.acme.example")
 		eve.get(h.acme + path).wants(http.StatusNotFound).lacks("registry.acme.example")
 	}
-	eve.get("/o/2/registries/"+made.ID+"/").wants(http.StatusNotFound).lacks("registry.acme.example")
+	eve.get("/o/2/registries/" + made.ID + "/").wants(http.StatusNotFound).lacks("registry.acme.example")
 	for _, path := range []string{"add/generic/", "add/generic/preview/", made.ID + "/check/", made.ID + "/change/", made.ID + "/change/preview/", made.ID + "/rotate/", made.ID + "/delete/"} {
 		ben.post(h.acme+path, draftForm("x")).wants(http.StatusForbidden)
 		eve.post(h.acme+path, draftForm("x")).wants(http.StatusNotFound)
@@ -150,10 +150,11 @@ func TestAListIsSearchedByNamePatternKindAndStateAndComesInPages(t *testing.T) {
 		t.Error("a page does not have 50 rows")
 	}
 	ada.get(h.acme+"?page=2").wants(http.StatusOK, "51 to 61 of 61", "Newer")
-	ada.get(h.acme+"?page=99").wants(http.StatusOK, "51 to 61 of 61")
+	ada.get(h.acme+"?page=99").wants(http.StatusOK, "No credential fits")
 	ada.get(h.acme+"?q=SPECIAL").wants(http.StatusOK, "1 of 61", "special").lacks("quay.io")
 	ada.get(h.acme+"?q=acme.example").wants(http.StatusOK, "1 of 61")
 	ada.get(h.acme+"?q=any+registry").wants(http.StatusOK, "61 in all")
+	ada.get(h.acme+"?state=unchecked&page=2").wants(http.StatusOK, "61 in all", "51 to 61 of 61")
 	ada.get(h.acme+"?state=bad").wants(http.StatusOK, "No credential fits")
 	live := ada.send(http.MethodGet, h.acme+"?q=special", nil, http.Header{"Hx-Request": {"true"}}).wants(http.StatusOK, "1 of 61")
 	live.lacks("<nav", "filters")

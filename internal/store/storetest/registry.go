@@ -68,6 +68,39 @@ var credentials = []sentence{
 		h.check(err)
 		h.same([]registry.Credential{second, first}, got)
 	}},
+	{"credentials are found by name, pattern and kind, page by page, the newest first", func(h *house) {
+		for i, name := range []string{"Alpha", "beta", "gamma"} {
+			draft := h.draft(h.acme, name)
+			draft.Kind = []string{"generic", "gcp", "generic"}[i]
+			draft.Patterns = []image.Pattern{image.MustParsePattern("ghcr.io/acme/*:V1"), image.MustParsePattern("quay.io/x"), image.MustParsePattern("quay.io/y")}[i : i+1]
+			h.check(h.CreateCredential(h.ctx, draft, event(audit.CredentialCreate, name)))
+		}
+		other := h.draft(h.organization("beta", h.ada), "alpha")
+		h.check(h.CreateCredential(h.ctx, other, event(audit.CredentialCreate, "alpha")))
+		for _, test := range []struct {
+			lookup registry.Lookup
+			fit    int
+			names  []string
+		}{
+			{registry.Lookup{Limit: 2}, 3, []string{"gamma", "beta"}},
+			{registry.Lookup{Limit: 2, Offset: 2}, 3, []string{"Alpha"}},
+			{registry.Lookup{Limit: -1}, 3, []string{"gamma", "beta", "Alpha"}},
+			{registry.Lookup{Text: "alph", Limit: 9}, 1, []string{"Alpha"}},
+			{registry.Lookup{Text: "acme/*:v1", Limit: 9}, 1, []string{"Alpha"}},
+			{registry.Lookup{Text: "quay", Limit: 1}, 2, []string{"gamma"}},
+			{registry.Lookup{Text: "google", Kinds: []string{"gcp"}, Limit: 9}, 1, []string{"beta"}},
+			{registry.Lookup{Text: "%", Limit: 9}, 0, nil},
+		} {
+			found, err := h.FindCredentials(h.ctx, h.acme.ID, test.lookup)
+			h.check(err)
+			var names []string
+			for _, c := range found.Credentials {
+				names = append(names, c.Name)
+			}
+			h.same(test.names, names)
+			h.same([]int{test.fit, 3}, []int{found.Fit, found.All})
+		}
+	}},
 	{"a name is unique in its organisation", func(h *house) {
 		h.credential("hub")
 		again := h.draft(h.acme, "hub")
