@@ -78,7 +78,7 @@ func (awsECR) Pasted() string {
 }
 
 // Paste reads a key in any of AWS's forms.
-func (k awsECR) Paste(text secret.Text) (Found, error) {
+func (e awsECR) Paste(text secret.Text) (Found, error) {
 	values := pastedValues(text.Reveal())
 	found := Found{Material: Material{Config: make(map[string]string), Secrets: make(map[string]secret.Text)}}
 	take(found.Material.Config, fieldAccessKeyID, values, "awsaccesskeyid", "accesskeyid")

@@ -256,20 +256,28 @@ func (s *Service) checkNew(ctx context.Context, actor account.Actor, credential 
 }
 
 // checkDraft checks what is not saved yet, and refuses it where a step fails.
-func (s *Service) checkDraft(ctx context.Context, draft Credential, material Material, tell func(CheckStep)) (Check, error) {
+func (s *Service) checkDraft(ctx context.Context, draft Credential, material Material, tell func(CheckStep)) (*Check, error) {
 	ctx, cancel := context.WithTimeout(ctx, checkMost)
 	defer cancel()
 	check, err := s.kinds.Check(ctx, CheckRequest{Kind: draft.Kind, Material: material, Patterns: draft.Patterns, Tell: tell})
 	if err != nil {
-		return Check{}, err
+		return nil, err
 	}
 	if ctx.Err() != nil {
-		return Check{}, ctx.Err()
+		return nil, ctx.Err()
 	}
 	if failed, any := check.Failed(); any {
-		return Check{}, fault.New(fault.Invalid, "check_failed", "nothing is saved: %s", failed.Sentence).WithHint("%s", failed.Hint)
+		return nil, fault.New(fault.Invalid, "check_failed", "nothing is saved: %s", failed.Sentence).WithHint("%s", failed.Hint)
 	}
-	return check, nil
+	return &check, nil
+}
+
+// checkSaved keeps the check that was made first of what is saved now, or checks it now.
+func (s *Service) checkSaved(ctx context.Context, actor account.Actor, credential Credential, first *Check, skip bool, tell func(CheckStep)) (Credential, error) {
+	if first != nil {
+		return s.keepCheck(ctx, actor, credential, *first)
+	}
+	return s.checkNew(ctx, actor, credential, skip, tell)
 }
 
 // checkNewMost is how long whoever saves a credential waits for its check;

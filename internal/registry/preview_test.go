@@ -105,6 +105,19 @@ func TestACredentialThatIsCheckedFirstIsSavedOnlyIfTheRegistryTakesIt(t *testing
 	if c.must(err); len(told) < 2 {
 		t.Errorf("a change told %d steps", len(told))
 	}
+	elsewhere := registry.Change{Patterns: []string{"registry.acme.example/secret/x"}, CheckFirst: true}
+	if _, _, err := c.Update(t.Context(), c.admin, made.ID, elsewhere); fault.From(err) == nil || fault.From(err).Code != "check_failed" {
+		t.Errorf("got %v", err)
+	}
+	if kept := c.get(made.ID); kept.Name != "robot two" || kept.Patterns[0].String() != "registry.acme.example/ml/train" || kept.Version != 2 {
+		t.Errorf("it became %+v", kept)
+	}
+	c.registry.SetPassword("robot", "another")
+	name = "robot three"
+	_, _, err = c.Update(t.Context(), c.admin, made.ID, registry.Change{Name: &name, CheckFirst: true})
+	if c.must(err); c.state(made.ID) != registry.StateFails {
+		t.Errorf("it %s", c.state(made.ID))
+	}
 }
 
 func TestWhoMayNotManageIsToldSoBeforeTheyFillInAForm(t *testing.T) {

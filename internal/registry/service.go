@@ -81,6 +81,10 @@ type Change struct {
 	// SkipCheck saves it without asking the registry.
 	SkipCheck bool
 
+	// CheckFirst is a Draft's, for a change of patterns or material: another name must
+	// not need a registry that answers.
+	CheckFirst bool
+
 	// Tell, where it is not nil, is called with each step of the check as it is done.
 	Tell func(CheckStep)
 }
@@ -134,22 +138,16 @@ func (s *Service) Create(ctx context.Context, actor account.Actor, draft Draft) 
 	}
 	var first *Check
 	if draft.CheckFirst && !draft.SkipCheck {
-		check, err := s.checkDraft(ctx, credential, normalised.Material, draft.Tell)
-		if err != nil {
+		if first, err = s.checkDraft(ctx, credential, normalised.Material, draft.Tell); err != nil {
 			return Credential{}, nil, err
 		}
-		first = &check
 	}
 	if err := s.sealAnd(&credential, normalised.Material, func() error {
 		return s.store.CreateCredential(ctx, credential, s.event(actor, audit.CredentialCreate, credential))
 	}); err != nil {
 		return Credential{}, nil, err
 	}
-	if first != nil {
-		credential, err = s.keepCheck(ctx, actor, credential, *first)
-	} else {
-		credential, err = s.checkNew(ctx, actor, credential, draft.SkipCheck, draft.Tell)
-	}
+	credential, err = s.checkSaved(ctx, actor, credential, first, draft.SkipCheck, draft.Tell)
 	return credential, normalised.Warnings, err
 }
 
@@ -226,6 +224,7 @@ func (s *Service) Update(ctx context.Context, actor account.Actor, id string, ch
 	if err != nil {
 		return Credential{}, nil, err
 	}
+	before := credential.Patterns
 	var errs []error
 	if change.Name != nil {
 		credential.Name = strings.TrimSpace(*change.Name)
@@ -250,6 +249,12 @@ func (s *Service) Update(ctx context.Context, actor account.Actor, id string, ch
 	if err != nil {
 		return Credential{}, nil, err
 	}
+	var first *Check
+	if change.CheckFirst && !change.SkipCheck && (change.Material != nil || !slices.Equal(before, credential.Patterns)) {
+		if first, err = s.checkDraft(ctx, credential, normalised.Material, change.Tell); err != nil {
+			return Credential{}, nil, err
+		}
+	}
 	previous := credential.Version
 	credential.Config = normalised.Material.Config
 	credential.Version++
@@ -259,7 +264,7 @@ func (s *Service) Update(ctx context.Context, actor account.Actor, id string, ch
 	}); err != nil {
 		return Credential{}, nil, err
 	}
-	credential, err = s.checkNew(ctx, actor, credential, change.SkipCheck, change.Tell)
+	credential, err = s.checkSaved(ctx, actor, credential, first, change.SkipCheck, change.Tell)
 	return credential, normalised.Warnings, err
 }
 

@@ -167,10 +167,9 @@ func (s *site) material(f *form, kind registry.Kind, known map[string]string) (m
 	material = registry.Material{Config: make(map[string]string), Secrets: make(map[string]secret.Text)}
 	for _, field := range kind.Fields {
 		switch value := f.values.Get(field.Name); {
-		case strings.TrimSpace(value) == "" || !field.Secret && strings.TrimSpace(value) == known[field.Name]:
-		case field.Secret:
+		case field.Secret && strings.TrimSpace(value) != "":
 			material.Secrets[field.Name] = secret.New(value)
-		default:
+		case !field.Secret && f.values.Has(field.Name) && strings.TrimSpace(value) != known[field.Name]: // also where it is empty now
 			material.Config[field.Name] = strings.TrimSpace(value)
 		}
 	}

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -142,6 +143,15 @@ func (s *site) changePage(v *visit, c registry.Credential) page {
 	at := v.registriesPath()
 	here := at + c.ID + "/"
 	data := &credentialForm{At: at, Post: here + "change/", Preview: here + "change/preview/", Kind: s.kind(c.Kind), Credential: c}
+	for _, field := range data.Kind.Fields {
+		switch {
+		case field.Secret:
+		case field.Advanced:
+			data.Advanced = append(data.Advanced, field)
+		default:
+			data.Fields = append(data.Fields, field)
+		}
+	}
 	return page{file: "registry_change.html", title: "Change " + c.Name, data: data}
 }
 
@@ -154,7 +164,11 @@ func (s *site) showChange(v *visit) (answer, error) {
 	for i, pattern := range credential.Patterns {
 		texts[i] = pattern.String()
 	}
-	filled := map[string]string{"name": credential.Name, "image_patterns": strings.Join(texts, "\n")}
+	filled := maps.Clone(credential.Config)
+	if filled == nil {
+		filled = make(map[string]string)
+	}
+	filled["name"], filled["image_patterns"] = credential.Name, strings.Join(texts, "\n")
 	filled["expires_at"] = dayOf(credential.ExpiresAt)
 	p := s.changePage(v, credential)
 	p.form = formOf(filled)
@@ -185,14 +199,19 @@ func (s *site) changeCredential(v *visit) (answer, error) {
 	if patterns == nil {
 		patterns = []string{}
 	}
-	change := registry.Change{Name: &name, Patterns: patterns, SkipCheck: f.has("skip_check"), Tell: watch.tell}
+	change := registry.Change{Name: &name, Patterns: patterns, SkipCheck: f.has("skip_check"), CheckFirst: true, Tell: watch.tell}
 	expires, expiresErr := expiryOf(f)
 	if f.get("expires_at") != dayOf(credential.ExpiresAt) { // a day that is over may stay
 		change.ExpiresAt = &expires
 	}
+	material, _, err := s.material(f, s.kind(credential.Kind), credential.Config)
+	material.Secrets = nil // which are rotated
+	if len(material.Config) > 0 {
+		change.Material = &material
+	}
 	var warnings []string
 	changed := credential
-	if err = expiresErr; err == nil {
+	if err = fault.Join(err, expiresErr); err == nil {
 		changed, warnings, err = s.config.Registries.Update(v.ctx(), v.actor, credential.ID, change)
 	}
 	if err != nil {
@@ -240,8 +259,13 @@ type rotateForm struct {
 }
 
 // HasSecret reports whether the kind has a secret to replace.
-func (d rotateForm) HasSecret() bool {
-	return slices.ContainsFunc(d.Kind.Fields, func(field registry.Field) bool { return field.Secret })
+func (d credentialForm) HasSecret() bool { return hasSecret(d.Kind) }
+
+// HasSecret reports whether the kind has a secret to replace.
+func (d credentialData) HasSecret() bool { return hasSecret(d.Kind) }
+
+func hasSecret(kind registry.Kind) bool {
+	return slices.ContainsFunc(kind.Fields, func(field registry.Field) bool { return field.Secret })
 }
 
 func (s *site) showRotate(v *visit) (answer, error) {

@@ -1,10 +1,16 @@
 package web_test
 
 import (
+	"bytes"
 	"net/http"
 	"net/url"
 	"strings"
 	"testing"
+
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+
+	"fairlead.dev/fairlead/internal/grant"
+	"fairlead.dev/fairlead/internal/grant/granttest"
 )
 
 // draftForm is a form of a credential that the registry takes.
@@ -183,6 +189,7 @@ func TestACredentialIsCheckedChangedRotatedAndDeleted(t *testing.T) {
 	made := h.add("one", "registry.acme.example/ml/*")
 	h.ran("registry.acme.example/ml/train:v1")
 	ada := h.guest("ada")
+	h.registry.AddUser("other", registryPassword, granttest.Pull("ml/*"))
 	here := h.acme + made.ID + "/"
 	ada.get(here).wants(http.StatusOK, "unchecked", "was not asked yet", "registry.acme.example/ml/train:v1 would be pulled without a credential")
 	ada.post(here+"check/", url.Values{"image": {"registry.acme.example/ml/train:v1"}}).wants(http.StatusOK, "was checked: it works", "registry.acme.example/ml/train:v1 can be pulled")
@@ -195,6 +202,10 @@ func TestACredentialIsCheckedChangedRotatedAndDeleted(t *testing.T) {
 	ada.post(here+"change/", url.Values{"name": {""}, "image_patterns": {""}}).wants(http.StatusUnprocessableEntity, "must not be empty", "say at least one pattern")
 	ada.post(here+"change/", url.Values{"name": {"two"}, "image_patterns": {"registry.acme.example/ml/train"}, "expires_at": {"2100-01-31"}}).
 		wants(http.StatusOK, "The credential two is changed.", "2100-01-31", "credential.update").lacks("ml/*")
+	ada.post(here+"change/", url.Values{"name": {"two"}, "image_patterns": {"registry.acme.example/ml/train"}, "expires_at": {"2100-01-31"}, "username": {"ro bot"}, "proxy": {""}}).
+		wants(http.StatusUnprocessableEntity, "nothing is saved: registry.acme.example does not accept user")
+	ada.post(here+"change/", url.Values{"name": {"two"}, "image_patterns": {"registry.acme.example/ml/train"}, "expires_at": {""}, "username": {"other"}, "skip_check": {"yes"}}).
+		wants(http.StatusOK, "unchecked", "User name other").lacks("2100-01-31")
 
 	ada.post(here+"rotate/", url.Values{"username": {"robot"}}).wants(http.StatusUnprocessableEntity, "give the new secret")
 	ada.post(here+"rotate/", url.Values{"username": {"robot"}, "password": {"wrong"}}).
@@ -231,4 +242,30 @@ func TestAnExplanationIsAnAddressThatCanBeShared(t *testing.T) {
 	if wrong.words("image-problem") == "" || wrong.value("image") != "<b>Image" {
 		t.Error("a wrong image has no message, or is lost")
 	}
+}
+
+func TestARegistryThatCanMakesANewSecretItself(t *testing.T) {
+	h := &harbour{t: t, log: new(bytes.Buffer)}
+	aws := granttest.NewAWS(t, granttest.AWSOptions{})
+	h.registry = aws.Registry
+	_, err := h.registry.Push(t.Context(), "ml/train", "v1", empty.Image)
+	h.must(err)
+	id, key := aws.AddIAMUser("fairlead", `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":["ecr:GetAuthorizationToken","ecr:BatchGetImage",
+		"ecr:GetDownloadUrlForLayer","ecr:BatchCheckLayerAvailability","sts:GetFederationToken",
+		"iam:CreateAccessKey","iam:DeleteAccessKey","iam:ListAccessKeys"],"Resource":"*"}]}`)
+	h.open(grant.NewCatalogue(grant.Config{Transport: granttest.NewTransport(t, h.registry)}))
+	ada := h.guest("ada")
+	made := ada.post(h.acme+"add/aws-ecr/", url.Values{
+		"name": {"ecr"}, "image_patterns": {aws.Host() + "/ml/train"}, "pasted": {"Access key ID,Secret access key\n" + id + "," + key + "\n"},
+	}).wants(http.StatusOK, "The credential ecr is saved.", id).lacks(key)
+	ada.get(made.path+"rotate/").wants(http.StatusOK, "Have the registry make one").lacks(key)
+	ada.post(made.path+"rotate/", url.Values{"what": {"renew"}}).wants(http.StatusOK, "The credential ecr has a secret that its registry made.", "is held until").lacks(key)
+
+	// A key that is pasted brings its ID along, though the form had the old one's.
+	page := ada.get(made.path + "rotate/").wants(http.StatusOK)
+	if old := page.value("access_key_id"); old == id || old == "" {
+		t.Errorf("the form has %q", old)
+	}
+	ada.post(made.path+"rotate/", url.Values{"access_key_id": {page.value("access_key_id")}, "pasted": {"AWS_ACCESS_KEY_ID=" + id + "\nAWS_SECRET_ACCESS_KEY=" + key}}).
+		wants(http.StatusOK, "has its new secret", id).lacks(key)
 }

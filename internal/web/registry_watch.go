@@ -57,7 +57,7 @@ func (s shownStep) State() standing {
 }
 
 func (v *visit) watch() *watch {
-	return &watch{v: v, streams: strings.Contains(v.r.Header.Get("Accept"), eventStream)}
+	return &watch{v: v, streams: v.htmx && strings.Contains(v.r.Header.Get("Accept"), eventStream)}
 }
 
 // tell takes a step; it is registry's CheckRequest.Tell.
