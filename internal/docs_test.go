@@ -23,6 +23,7 @@ var elsewhere = []string{
 // the moment that those are made.
 var unmet = []string{
 	"depot_url", "depot_open", "cache_address",
+	"paste_long", "paste_many", "paste_unread", "paste_unsupported",
 	"ca_pem", "host_address", "host_name", "host_twice", "store_root", "mount_key", "kind_unknown", "image_missing",
 	"field_choice", "field_control", "field_required", "field_too_long", "field_unknown", "field_secret", "field_not_secret",
 	"username_colon", "username_mail", "username_required", "address_pair", "address_twice", "ca_other", "proxy_address", "proxy_userinfo", "renew_unsupported",

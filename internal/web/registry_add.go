@@ -229,19 +229,18 @@ func (s *site) preview(v *visit, kind registry.Kind, id string) (answer, error) 
 // images that were run lately they would serve, and the least rights that they need.
 func (s *site) patternsLive(v *visit, f *form, kind registry.Kind, id string) (patternsLive, error) {
 	var patterns []image.Pattern
-	var errs []error
 	texts := f.lines("image_patterns")
+	live := patternsLive{Typed: len(texts) > 0}
+	var problems []string
 	for _, text := range texts {
 		pattern, err := image.ParsePattern(text)
-		errs = append(errs, err)
-		if err == nil {
-			patterns = append(patterns, pattern)
+		if err != nil {
+			problems = append(problems, mended(fault.From(err)))
+			continue
 		}
+		patterns = append(patterns, pattern)
 	}
-	live := patternsLive{Typed: len(texts) > 0}
-	if err := fault.Join(errs...); err != nil {
-		live.Problem = problemsOf(fault.From(err))
-	}
+	live.Problem = strings.Join(problems[:min(len(problems), problemsShown)], " ")
 	if len(patterns) == 0 {
 		return live, nil
 	}
@@ -276,11 +275,14 @@ func rank(e registry.Effect) int {
 	}
 }
 
-// problemsOf are the messages of all findings.
-func problemsOf(f *fault.Error) string {
-	messages := make([]string, len(f.Fields))
-	for i, field := range f.Fields {
-		messages[i] = field.Message
+// problemsShown is how many wrong patterns are told of at once.
+const problemsShown = 3
+
+// mended is what is wrong with a field, and how to mend it, without the field's name.
+func mended(f *fault.Error) string {
+	said := *f
+	if len(f.Fields) == 1 {
+		said.Message = f.Fields[0].Message
 	}
-	return strings.Join(messages, "; ")
+	return said.Sentence()
 }

@@ -176,7 +176,7 @@ func TestAPreviewSaysWhichOfTheRecentImagesWouldUseThePatterns(t *testing.T) {
 	live.wants(http.StatusOK, "1 would use it", "ghcr.io/acme/web:v1 would use this in place of wide, because the pattern ghcr.io/acme/w* goes before ghcr.io/acme/*",
 		"ghcr.io/acme/train:v2 is not covered, and stays with wide", "quay.io/other:latest is not covered").lacks("<nav")
 	wrong := ada.send(http.MethodPost, h.acme+"add/generic/preview/", url.Values{"image_patterns": {"https://ghcr.io/acme/w*\nquay.io/*"}}, htmx)
-	if wrong.wants(http.StatusOK, "quay.io/other:latest would use this"); wrong.words("image_patterns-problem") == "" {
+	if wrong.wants(http.StatusOK, "quay.io/other:latest would use this", "a pattern has no scheme. "); wrong.words("image_patterns-problem") == "" {
 		t.Error("a wrong pattern has no message")
 	}
 	policy := ada.send(http.MethodPost, h.acme+"add/aws-ecr/preview/", url.Values{"image_patterns": {"123456789012.dkr.ecr.us-east-1.amazonaws.com/ml/*"}}, htmx)
