@@ -55,3 +55,24 @@ func initials(kind string) string {
 	}
 	return letters.String()
 }
+
+// prose is a piece of a sentence: words, or a command that stood between backticks.
+type prose struct {
+	Text string
+	Code bool
+}
+
+// proseOf takes a sentence apart, as hints are written: words, then `a command`.
+func proseOf(text string) []prose {
+	var pieces []prose
+	parts := strings.Split(text, "`")
+	if len(parts)%2 == 0 { // one stands alone
+		return []prose{{Text: text}}
+	}
+	for i, part := range parts {
+		if part != "" {
+			pieces = append(pieces, prose{part, i%2 == 1})
+		}
+	}
+	return pieces
+}

@@ -101,6 +101,7 @@ func (s *views) functions() template.FuncMap {
 		"blamed":   func(form *form, f field) field { f.Problem = form.Problem(f.Name); return f },
 		"ofKind":   newKindField,
 		"initials": initials,
+		"prose":    proseOf,
 		"pair":     func(a, b any) [2]any { return [2]any{a, b} },
 	}
 }
