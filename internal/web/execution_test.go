@@ -124,7 +124,7 @@ func TestWhatAnExecutionToldIsDrawnAndItsOutputsCanBeSaved(t *testing.T) {
 	h.log(lease, 1, execution.Stdout, `{"loss": 0.9, "note": "warm"}`, `{"loss": 0.4}`, `{"loss": 0.5}`)
 	held, err := h.dispatch.Held(t.Context(), h.actors["worker"], lease)
 	h.must(err)
-	_, err = h.executions.AddOutput(t.Context(), held, "models/best <1>.bin", strings.NewReader("weights"))
+	_, err = h.executions.AddOutput(t.Context(), h.actors["worker"], held, "models/best <1>.bin", strings.NewReader("weights"))
 	h.must(err)
 	zero := 0
 	h.finish(lease, execution.Result{Status: execution.Complete, ExitCode: &zero})

@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -67,6 +68,7 @@ type house struct {
 	executions *execution.Service
 	dispatch   *dispatch.Service
 	actors     map[string]account.Actor
+	logged     lockedBuffer
 
 	project account.Project
 	commit  execution.Commit
@@ -74,12 +76,18 @@ type house struct {
 
 func newHouse(t testing.TB) *house {
 	t.Helper()
+	reached := granttest.New(t, granttest.Options{})
+	reached.AddUser("robot", registryPassword, granttest.Pull("ml/*"))
+	return newHouseAt(t, reached)
+}
+
+// newHouseAt is one that reaches that registry.
+func newHouseAt(t testing.TB, reached *granttest.Registry) *house {
+	t.Helper()
 	ctx := t.Context()
-	h := &house{t: t, actors: make(map[string]account.Actor)}
-	h.registry = granttest.New(t, granttest.Options{})
-	h.registry.AddUser("robot", registryPassword, granttest.Pull("ml/*"))
+	h := &house{t: t, registry: reached, actors: make(map[string]account.Actor)}
 	now := func() time.Time { return time.Now().UTC() }
-	logger := slog.New(slog.DiscardHandler)
+	logger := slog.New(slog.NewJSONHandler(&h.logged, nil))
 	kept, err := store.Open(ctx, filepath.Join(t.TempDir(), "fairlead.db"))
 	h.must(err)
 	h.store = kept
@@ -373,4 +381,23 @@ func (s shown) byName(name string) *html.Node {
 		}
 	}
 	return nil
+}
+
+// lockedBuffer is where the pages log to.
+type lockedBuffer struct {
+	mu     sync.Mutex
+	buffer bytes.Buffer
+}
+
+// Write implements io.Writer.
+func (b *lockedBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buffer.Write(p)
+}
+
+func (b *lockedBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buffer.String()
 }

@@ -48,7 +48,9 @@ func (v *visit) nav() []navGroup {
 }
 
 // organizationPath is where the pages of the page's organisation are.
-func (v *visit) organizationPath() string { return fmt.Sprintf("/o/%d/", v.organization.Organization.ID) }
+func (v *visit) organizationPath() string {
+	return fmt.Sprintf("/o/%d/", v.organization.Organization.ID)
+}
 
 // What the layout asks.
 

@@ -1,15 +1,11 @@
 package web_test
 
 import (
-	"bytes"
 	"net/http"
 	"net/url"
 	"strings"
 	"testing"
 
-	"github.com/google/go-containerregistry/pkg/v1/empty"
-
-	"fairlead.dev/fairlead/internal/grant"
 	"fairlead.dev/fairlead/internal/grant/granttest"
 )
 
@@ -245,15 +241,11 @@ func TestAnExplanationIsAnAddressThatCanBeShared(t *testing.T) {
 }
 
 func TestARegistryThatCanMakesANewSecretItself(t *testing.T) {
-	h := &harbour{t: t, log: new(bytes.Buffer)}
 	aws := granttest.NewAWS(t, granttest.AWSOptions{})
-	h.registry = aws.Registry
-	_, err := h.registry.Push(t.Context(), "ml/train", "v1", empty.Image)
-	h.must(err)
+	h := harbourOf(newHouseAt(t, aws.Registry))
 	id, key := aws.AddIAMUser("fairlead", `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":["ecr:GetAuthorizationToken","ecr:BatchGetImage",
 		"ecr:GetDownloadUrlForLayer","ecr:BatchCheckLayerAvailability","sts:GetFederationToken",
 		"iam:CreateAccessKey","iam:DeleteAccessKey","iam:ListAccessKeys"],"Resource":"*"}]}`)
-	h.open(grant.NewCatalogue(grant.Config{Transport: granttest.NewTransport(t, h.registry)}))
 	ada := h.guest("ada")
 	made := ada.post(h.acme+"add/aws-ecr/", url.Values{
 		"name": {"ecr"}, "image_patterns": {aws.Host() + "/ml/train"}, "pasted": {"Access key ID,Secret access key\n" + id + "," + key + "\n"},

@@ -108,14 +108,14 @@ func (s *views) functions() template.FuncMap {
 
 // field is a field of a form, as the templates input and box show it.
 type field struct {
-	Name, Label, Help     string
-	Type                  string // text if ""
-	Value, Problem        string
-	Autocomplete          string
-	Placeholder           string
-	Rows                  int // more than 0: a text area
-	Required, Autofocus   bool
-	Options               []option // a select, if there are any
+	Name, Label, Help   string
+	Type                string // text if ""
+	Value, Problem      string
+	Autocomplete        string
+	Placeholder         string
+	Rows                int // more than 0: a text area
+	Required, Autofocus bool
+	Options             []option // a select, if there are any
 }
 
 // option is one choice of a select.
