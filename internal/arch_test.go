@@ -101,6 +101,12 @@ var plan = []room{
 		[]string{"github.com/wneessen/go-mail"},
 		"carrying mail and webhooks needs words alone; who is told, and what, is its caller's to know",
 	},
+	{
+		"oidc",
+		[]string{"fault", "secret"},
+		[]string{"github.com/coreos/go-oidc/v3", "github.com/go-jose/go-jose/v4", "golang.org/x/oauth2", "golang.org/x/sync/singleflight", "golang.org/x/time/rate"},
+		"what a provider answers for needs words and the protocol; whose account it is, is its caller's to know",
+	},
 	{"vault", words, nil, "sealing knows words, never nouns: rows are its caller's"},
 	{
 		"unpack", none,
@@ -241,6 +247,7 @@ var plan = []room{
 		[]string{"github.com/chromedp", "golang.org/x/sys/unix"},
 		"a browser for tests of pages knows none of the pages",
 	},
+	{"oidc/oidctest", none, []string{"github.com/go-jose/go-jose/v4"}, "the provider that people sign in at in tests knows none of what it is to test"},
 	{"depot/depottest", none, nil, "what stands for the clouds' stores in tests knows none of what it is to test"},
 	{"engine/enginetest", sum(words, "engine", "demoimage"), nil, "the suite knows the engine's interface and makes its images itself"},
 	{"store/storetest", sum(words, nouns...), nil, "the suite knows the interfaces, not the store"},
@@ -295,13 +302,14 @@ var only = []struct {
 	{"github.com/johannesboyne/gofakes3", []string{"depot/depottest"}},
 	{"gocloud.dev", []string{"depot", "depot/bucket"}},
 	{"net/http", []string{
-		"oci", "diagnosis", "grant", "pull", "depot/bucket", "depot/depottest", "inputs", "gitfetch", "courier", "courier/couriertest", "api", "web", "mirror", "reference", "client", "telemetry", "app", "demo",
+		"oci", "diagnosis", "grant", "pull", "depot/bucket", "depot/depottest", "inputs", "gitfetch", "courier", "courier/couriertest", "oidc", "oidc/oidctest", "api", "web", "mirror", "reference", "client", "telemetry", "app", "demo",
 		"grant/granttest", "gitfetch/gittest", "bench", "bench/far", "bench/pull", "bench/cache",
 	}},
 	{"github.com/go-git", []string{"gitfetch"}},
 	{"github.com/prometheus/client_golang", []string{"telemetry", "app"}},
 	{"go.opentelemetry.io/otel", []string{"telemetry"}},
 	{"github.com/wneessen/go-mail", []string{"courier"}},
+	{"github.com/coreos/go-oidc", []string{"oidc"}},
 	{"github.com/emersion/go-smtp", []string{"courier/couriertest"}},
 	{"github.com/chromedp", []string{"browsertest"}},
 }
@@ -315,7 +323,7 @@ var unreachable = []struct {
 	{"worker", []string{"store", "vault", "broker", "grant", "registry", "dispatch", "api", "app"}, "a worker holds no keys and no database"},
 	{"client", nouns, "the client can be lent alone"},
 	{"grant", nouns, "grant can be read, tested and lent alone"},
-	{"cmd/fairlead", []string{"browsertest", "courier/couriertest", "depot/depottest", "engine/enginetest", "store/storetest"}, "the product holds no tests"},
+	{"cmd/fairlead", []string{"browsertest", "courier/couriertest", "depot/depottest", "engine/enginetest", "oidc/oidctest", "store/storetest"}, "the product holds no tests"},
 }
 
 // lent are what a room takes of another that it may use for its words alone.
