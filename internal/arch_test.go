@@ -153,6 +153,12 @@ var plan = []room{
 		"telling what happened needs the nouns that it happened to, and the courier; no door and no database",
 	},
 	{
+		"signon",
+		sum(words, "account", "oidc"),
+		none,
+		"a browser's way to a provider and back needs who people are and what the provider says; the door calls it, and it knows no HTTP",
+	},
+	{
 		"relay",
 		[]string{"fault", "audit"},
 		[]string{"golang.org/x/sys/unix"},
@@ -222,7 +228,7 @@ var plan = []room{
 	{
 		"app",
 		slices.Concat(words, nouns, []string{
-			"oci", "grant", "vault", "unpack", "pull", "depot", "gitfetch", "inputs", "engine", "engine/runc", "blobs", "broker", "cache", "courier", "dispatch", "outbox", "relay", "worker", "store",
+			"oci", "grant", "vault", "unpack", "pull", "depot", "gitfetch", "inputs", "engine", "engine/runc", "blobs", "broker", "cache", "courier", "oidc", "signon", "dispatch", "outbox", "relay", "worker", "store",
 			"wire", "client", "api", "web", "mirror", "reference", "telemetry", "app/adapter",
 		}),
 		nil,

@@ -30,6 +30,9 @@ type Service struct {
 	generation int                 // counts what made them stale
 
 	devices *devices
+
+	// operatorsOnly has nobody else sign in with a password.
+	operatorsOnly bool
 }
 
 // NewService returns a service over store. Times are taken from now, in UTC.

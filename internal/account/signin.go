@@ -61,6 +61,11 @@ func (s *Service) prove(ctx context.Context, in SignIn) (user User, factor strin
 			fault.New(fault.Unauthenticated, "code_refused", "the code is wrong, or was used already").
 				WithHint("Enter the code that the app shows now, or a recovery code; each is good once."))
 	}
+	if s.operatorsOnly && !user.Operator {
+		attempt.withdraw()
+		return User{}, "", s.refuse(ctx, event, fault.New(fault.Denied, "password_sign_in_off", "passwords are for operators alone here").
+			WithHint("Sign in with the provider, in a browser; a token for programs is made there."))
+	}
 	attempt.succeed(s.now())
 	return user, factor, nil
 }

@@ -19,6 +19,7 @@ type Store interface {
 	TokenStore
 	SessionStore
 	SignInStore
+	ExternalStore
 	TOTPStore
 	InvitationStore
 	DeviceStore

@@ -32,6 +32,13 @@ func TestAccountsAsTheirClientsAskForThem(t *testing.T) {
 		{name: "a name is taken once", method: "POST", path: "users/", as: "root", body: `{"username":"CAI","password":"password of cai"}`, status: 409, want: []string{`"kind":"conflict"`}},
 		{name: "nobody else makes users", method: "POST", path: "users/", as: "ada", body: `{"username":"dan","password":"password of dan"}`, status: 403, want: []string{`"code":"not_operator"`}},
 		{name: "every mistake is told at once", method: "POST", path: "users/", as: "root", body: `{"username":"a b","password":"short"}`, status: 400, want: []string{`"username":[`, `"password":[`}, not: []string{`short"`}},
+		{name: "an operator links an identity of a provider", method: "POST", path: "users/ben/identities/", as: "root", body: `{"issuer":"https://login.acme.example","subject":"s-ben"}`, status: 204},
+		{name: "which is one user's", method: "POST", path: "users/ada/identities/", as: "root", body: `{"issuer":"https://login.acme.example","subject":"s-ben"}`, status: 409, want: []string{`"code":"identity_taken"`}},
+		{name: "nobody else links one by its name", method: "POST", path: "users/ada/identities/", as: "ada", body: `{"issuer":"https://login.acme.example","subject":"s-ada"}`, status: 403, want: []string{`"code":"not_operator"`}},
+		{name: "its user sees it", method: "GET", path: "users/ben/identities/", as: "ben", status: 200, want: []string{`"subject":"s-ben"`, `"last_used_at":null`}},
+		{name: "others do not", method: "GET", path: "users/ben/identities/", as: "ada", status: 403},
+		{name: "its user takes it away", method: "DELETE", path: "users/ben/identities/?issuer=https%3A%2F%2Flogin.acme.example&subject=s-ben", as: "ben", status: 204},
+		{name: "and then it is gone", method: "DELETE", path: "users/ben/identities/?issuer=https%3A%2F%2Flogin.acme.example&subject=s-ben", as: "ben", status: 404, want: []string{`"code":"identity_unknown"`}},
 		{name: "a password is changed by its owner", method: "POST", path: "users/ben/password/", as: "ben", body: `{"password":"password of ben"}`, status: 204},
 		{name: "but not by a colleague", method: "POST", path: "users/ben/password/", as: "ada", body: `{"password":"password of ben"}`, status: 403},
 

@@ -46,6 +46,7 @@ type Keys interface {
 // otherwise.
 type Config struct {
 	Accounts   *account.Service
+	Federation *account.Federation
 	Projects   *project.Service
 	Registries *registry.Service
 	Selector   *registry.Selector
@@ -114,7 +115,7 @@ type door struct {
 // New returns the API, to be served below wire.Base. It is safe for concurrent
 // use, starts nothing in the background and keeps nothing between requests.
 func New(config Config) (http.Handler, error) {
-	if config.Accounts == nil || config.Projects == nil || config.Registries == nil || config.Selector == nil || config.Executions == nil ||
+	if config.Accounts == nil || config.Federation == nil || config.Projects == nil || config.Registries == nil || config.Selector == nil || config.Executions == nil ||
 		config.Dispatch == nil || config.Broker == nil || config.Audit == nil || config.Keys == nil ||
 		config.Channels == nil || config.Outbox == nil || config.Packages == nil || config.Readers == nil || config.Logger == nil {
 		return nil, errors.New("opening the API: a service is missing")

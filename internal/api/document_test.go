@@ -60,6 +60,7 @@ GET:registry-credentials/ POST:registry-credentials/ GET:registry-credentials/{c
 PATCH:registry-credentials/{credential}/ DELETE:registry-credentials/{credential}/
 POST:registry-credentials/{credential}/check/ POST:registry-credentials/{credential}/rotate/
 GET:server/ GET:tokens/ POST:tokens/ DELETE:tokens/{token}/ POST:users/ GET:users/me/ POST:users/{username}/password/
+GET:users/{username}/identities/ POST:users/{username}/identities/ DELETE:users/{username}/identities/
 GET:sessions/ DELETE:sessions/ DELETE:sessions/{session}/ GET:totp/ POST:totp/ POST:totp/confirm/ POST:totp/disable/ DELETE:users/{username}/totp/
 GET:cache-tokens/ POST:cache-tokens/ DELETE:cache-tokens/{token}/ POST:cache/grants/ POST:cache/readers/
 GET:worker-tokens/ POST:worker-tokens/ DELETE:worker-tokens/{token}/

@@ -135,7 +135,8 @@ func newHouse(t testing.TB) *house {
 		Outbox: outbox.New(outbox.Config{
 			Store: kept, Channels: channels, Mailer: mailer, Hooks: courier.NewHooks(courier.HooksConfig{}), Now: now, Logger: logger,
 		}),
-		Accounts: accounts, Registries: registries, Selector: selector,
+		Federation: account.NewFederation(account.FederationConfig{Accounts: accounts, Sealer: adapter.Sealer{Vault: sealing}}),
+		Accounts:   accounts, Registries: registries, Selector: selector,
 		Projects: projects,
 		Executions: execution.NewService(execution.Config{
 			Store: kept, Packages: packages, Depot: files, Projects: accounts, Settings: projects,

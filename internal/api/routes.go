@@ -15,6 +15,9 @@ func (d *door) routes() {
 
 	get(closed, "users/me/", "Who I am", d.me)
 	create(closed, "users/", "Make a user (operators)", d.createUser)
+	get(closed, "users/{username}/identities/", "What a user signs in with at a provider: one's own, or as an operator anybody's", d.listIdentities)
+	act(closed, "users/{username}/identities/", "Link an identity of a provider to a user (operators)", d.linkIdentity)
+	remove(closed, "users/{username}/identities/", "Take an identity from a user: one's own, or as an operator anybody's", d.unlinkIdentity)
 	act(closed, "users/{username}/password/", "Change a password: one's own, or as an operator anybody's", d.setPassword)
 
 	get(closed, "sessions/", "Browsers that I am signed in with", d.listSessions)

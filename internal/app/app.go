@@ -37,6 +37,7 @@ import (
 	"fairlead.dev/fairlead/internal/registry"
 	"fairlead.dev/fairlead/internal/relay"
 	"fairlead.dev/fairlead/internal/secret"
+	"fairlead.dev/fairlead/internal/signon"
 	"fairlead.dev/fairlead/internal/store"
 	"fairlead.dev/fairlead/internal/telemetry"
 	"fairlead.dev/fairlead/internal/vault"
@@ -54,6 +55,8 @@ type Server struct {
 	store      *store.Store
 	sealing    *vault.Vault
 	accounts   *account.Service
+	federation *account.Federation
+	signOn     *signon.SignOn // nil: there is no provider
 	channels   *notice.Service
 	mailer     *courier.Mailer
 	outbox     *outbox.Outbox
@@ -182,13 +185,16 @@ func (s *Server) wire(ctx context.Context, version string) error {
 	if err := s.openRelays(); err != nil {
 		return err
 	}
+	if err := s.openSignOn(ctx, sealing, now); err != nil {
+		return err
+	}
 	readers := &adapter.Readers{Accounts: s.accounts, Dispatch: s.dispatch}
 	s.handler, err = api.New(api.Config{
-		Accounts: s.accounts, Projects: projects, Registries: s.registries, Selector: selector, Executions: executions,
+		Accounts: s.accounts, Federation: s.federation, Projects: projects, Registries: s.registries, Selector: selector, Executions: executions,
 		Dispatch: s.dispatch, Broker: s.broker, Audit: s.store, Packages: packages,
 		Readers:  readers,
 		Channels: s.channels, Outbox: s.outbox,
-		Keys:  keys{vault: sealing, accounts: s.accounts, registries: s.registries, projects: projects, channels: s.channels, audit: s.store, now: now},
+		Keys:  keys{vault: sealing, accounts: s.accounts, federation: s.federation, registries: s.registries, projects: projects, channels: s.channels, audit: s.store, now: now},
 		Route: s.routeTo, Origin: s.config.PublicURL, Reference: reference.New, Version: version, Logger: s.logger,
 		Now: now, Observer: s.observe, Doctor: s,
 	})
@@ -303,6 +309,7 @@ func (s *Server) Run(ctx context.Context) error {
 	chores.Go(func() { s.outbox.Run(serving) })
 	chores.Go(func() { s.tendTrail(serving) })
 	chores.Go(func() { s.relayTrail(serving) })
+	chores.Go(func() { s.tendSessions(serving) })
 	working, stopWorking := context.WithCancel(ctx)
 	defer stopWorking()
 	worked := make(chan error, 1)

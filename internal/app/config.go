@@ -51,6 +51,7 @@ type Config struct {
 	Registries RegistryConfig
 	Cache      CacheConfig
 	Notices    NoticeConfig
+	OIDC       OIDCConfig
 
 	// TrustedProxies are reverse proxies, as addresses or networks, that say in
 	// X-Forwarded-For who their client is.
@@ -157,6 +158,7 @@ func (c *Config) Flags(set *pflag.FlagSet) {
 	c.Registries.flags(set)
 	c.Cache.flags(set)
 	c.Notices.flags(set)
+	c.OIDC.flags(set)
 	set.StringVar(&c.Outputs, "outputs", "", "where outputs are kept: file:///DIRECTORY, s3://BUCKET?region=REGION, gs://BUCKET or azblob://CONTAINER (default DATA-DIR/outputs)")
 	set.StringSliceVar(&c.GitHosts, "git-host", nil, "git host on a private network that projects may be linked to: HOST, or HOST=ADDRESS:PORT to reach it there")
 	set.StringArrayVar(&c.IdentityTokens, "identity-token-file", nil, "file with the server's own OIDC token, for keyless credentials: FILE or AUDIENCE=FILE")

@@ -21,6 +21,7 @@ import (
 type keys struct {
 	vault      *vault.Vault
 	accounts   *account.Service
+	federation *account.Federation
 	registries *registry.Service
 	projects   *project.Service
 	channels   *notice.Service
@@ -61,7 +62,7 @@ func (k keys) Rotate(ctx context.Context, actor account.Actor) (done wire.KeyRot
 // reseal seals every secret anew and retires the old keys, and counts both as far
 // as it gets.
 func (k keys) reseal(ctx context.Context, old []uint32, done *wire.KeyRotation) error {
-	for _, reseal := range []func(context.Context, uint32) (int, error){k.registries.Reseal, k.projects.Reseal, k.channels.Reseal, k.accounts.Reseal} {
+	for _, reseal := range []func(context.Context, uint32) (int, error){k.registries.Reseal, k.projects.Reseal, k.channels.Reseal, k.accounts.Reseal, k.federation.Reseal} {
 		n, err := reseal(ctx, done.KeyID)
 		done.Resealed += n
 		if err != nil {
@@ -101,6 +102,10 @@ func requireKeys(ctx context.Context, store *store.Store, v *vault.Vault) error 
 	if err != nil {
 		return err
 	}
+	sessions, err := store.RefreshSecretsBefore(ctx, primary, look)
+	if err != nil {
+		return err
+	}
 	var needed []uint32
 	for _, kept := range credentials {
 		needed = append(needed, kept.Sealed.KeyID)
@@ -112,6 +117,9 @@ func requireKeys(ctx context.Context, store *store.Store, v *vault.Vault) error 
 		needed = append(needed, kept.Sealed.KeyID)
 	}
 	for _, kept := range factors {
+		needed = append(needed, kept.Sealed.KeyID)
+	}
+	for _, kept := range sessions {
 		needed = append(needed, kept.Sealed.KeyID)
 	}
 	return v.Require(needed...)

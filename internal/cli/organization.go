@@ -89,7 +89,7 @@ func newMemberRemove(s *session) *cobra.Command {
 
 func newUser(s *session) *cobra.Command {
 	c := &cobra.Command{Use: "user", Short: "Users"}
-	c.AddCommand(newUserCreate(s), newUserPassword(s))
+	c.AddCommand(newUserCreate(s), newUserPassword(s), newUserIdentities(s), newUserLink(s), newUserUnlink(s))
 	return c
 }
 
@@ -127,15 +127,9 @@ func newUserPassword(s *session) *cobra.Command {
 	}
 	c.Flags().BoolVar(&change.EndSessions, "end-sessions", false, "end the user's sessions in browsers as well")
 	c.RunE = s.calling(func(c *cobra.Command, api *client.Client, args []string) error {
-		var name string
-		if len(args) == 1 {
-			name = args[0]
-		} else {
-			me, err := api.Me(c.Context())
-			if err != nil {
-				return err
-			}
-			name = me.Username
+		name, err := userNamed(c, api, args)
+		if err != nil {
+			return err
 		}
 		password, err := newPrompt(s.streams).secret("New password: ")
 		if err != nil {

@@ -32,6 +32,7 @@ var (
 	variableNoun     = noun{"variable", "variable", "`fairlead project variables` lists a project's."}
 	tokenNoun        = noun{"token", "token", "`fairlead token list` shows yours."}
 	sessionNoun      = noun{"session", "session", "`fairlead sessions list` shows yours."}
+	identityNoun     = noun{"identity", "identity of a provider", "`fairlead user identities` lists a user's."}
 	totpNoun         = noun{"totp", "second factor of", "`fairlead totp enable` makes one."}
 	credentialNoun   = noun{"credential", "registry credential", "`fairlead registry list` shows yours."}
 	commitNoun       = noun{"commit", "commit", "`fairlead run` uploads the code of the directory that it is called in."}

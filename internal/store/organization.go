@@ -95,6 +95,9 @@ func (s *Store) SetMember(ctx context.Context, organizationID int64, userID stri
 		if err := upsertMember(ctx, tx, organizationID, userID, role); err != nil {
 			return err
 		}
+		if err := forgetGroups(ctx, tx, organizationID, userID); err != nil {
+			return err
+		}
 		if err := requireAdmin(ctx, tx, organizationID); err != nil {
 			return err
 		}
@@ -107,6 +110,9 @@ func (s *Store) RemoveMember(ctx context.Context, organizationID int64, userID s
 	return s.write(ctx, memberNoun.named(event.ObjectName), func(ctx context.Context, tx *Tx) error {
 		err := tx.must(ctx, `DELETE FROM memberships WHERE organization_id = $1 AND user_id = $2`, organizationID, userID)
 		if err != nil {
+			return err
+		}
+		if err := forgetGroups(ctx, tx, organizationID, userID); err != nil {
 			return err
 		}
 		if err := requireAdmin(ctx, tx, organizationID); err != nil {

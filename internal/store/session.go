@@ -19,30 +19,37 @@ func scanSession(row scanner) (s account.Session, err error) {
 // CreateSession implements account.SessionStore.
 func (s *Store) CreateSession(ctx context.Context, session account.Session, hash string, idleSince time.Time, event audit.Event) error {
 	return s.write(ctx, sessionNoun.named(session.ID), func(ctx context.Context, tx *Tx) error {
-		position, err := nextPosition(ctx, tx)
-		if err != nil {
-			return err
-		}
-		if _, err := tx.exec(ctx, `DELETE FROM sessions WHERE expires_at <= $1 OR last_used_at <= $2`,
-			micros(session.CreatedAt), micros(idleSince)); err != nil {
-			return err
-		}
-		_, err = tx.exec(ctx, `
-			INSERT INTO sessions (id, position, hash, user_id, agent, remote, created_at, last_used_at, expires_at)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
-			session.ID, position, hash, session.UserID, session.Agent, session.Remote,
-			micros(session.CreatedAt), micros(session.LastUsedAt), micros(session.ExpiresAt))
-		if err != nil {
-			return err
-		}
-		if _, err := tx.exec(ctx, `
-			DELETE FROM sessions WHERE user_id = $1 AND id NOT IN (
-				SELECT id FROM sessions WHERE user_id = $1 ORDER BY last_used_at DESC, position DESC LIMIT $2)`,
-			session.UserID, account.SessionsMost); err != nil {
+		if err := insertSession(ctx, tx, session, hash, idleSince); err != nil {
 			return err
 		}
 		return insertEvents(ctx, tx, event)
 	})
+}
+
+// insertSession stores the session, forgets those whose time is over, and leaves
+// the user as many as they may have.
+func insertSession(ctx context.Context, tx *Tx, session account.Session, hash string, idleSince time.Time) error {
+	position, err := nextPosition(ctx, tx)
+	if err != nil {
+		return err
+	}
+	if _, err := tx.exec(ctx, `DELETE FROM sessions WHERE expires_at <= $1 OR last_used_at <= $2`,
+		micros(session.CreatedAt), micros(idleSince)); err != nil {
+		return err
+	}
+	_, err = tx.exec(ctx, `
+		INSERT INTO sessions (id, position, hash, user_id, agent, remote, created_at, last_used_at, expires_at)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
+		session.ID, position, hash, session.UserID, session.Agent, session.Remote,
+		micros(session.CreatedAt), micros(session.LastUsedAt), micros(session.ExpiresAt))
+	if err != nil {
+		return err
+	}
+	_, err = tx.exec(ctx, `
+		DELETE FROM sessions WHERE user_id = $1 AND id NOT IN (
+			SELECT id FROM sessions WHERE user_id = $1 ORDER BY last_used_at DESC, position DESC LIMIT $2)`,
+		session.UserID, account.SessionsMost)
+	return err
 }
 
 // SessionByHash implements account.SessionStore.

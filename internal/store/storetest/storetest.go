@@ -48,6 +48,7 @@ func Exercise(t *testing.T, open Open) {
 		{"environments", environments},
 		{"tokens", tokens},
 		{"sessions", sessions},
+		{"external identities", externals},
 		{"second factors", secondFactors},
 		{"invitations", invitations},
 		{"machines that sign in", deviceLogins},

@@ -1,0 +1,20 @@
+package wire
+
+import "time"
+
+// Identity is a subject of a provider elsewhere that a user signs in with.
+type Identity struct {
+	Issuer  string `json:"issuer" doc:"The provider's name of itself"`
+	Subject string `json:"subject" doc:"What the provider knows the person by"`
+
+	Username   string     `json:"username" doc:"What the provider last called the person"`
+	Email      string     `json:"email"`
+	CreatedAt  time.Time  `json:"ctime"`
+	LastUsedAt *time.Time `json:"last_used_at" doc:"null: never"`
+}
+
+// NewIdentity links an identity.
+type NewIdentity struct {
+	Issuer  string `json:"issuer"`
+	Subject string `json:"subject"`
+}
