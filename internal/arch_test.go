@@ -202,7 +202,7 @@ var plan = []room{
 	{"reference", none, none, "the pages about the API know its OpenAPI document and nothing else of the house"},
 	{
 		"web",
-		slices.Concat(words, nouns, []string{"broker", "dispatch", "outbox", "wire"}),
+		slices.Concat(words, nouns, []string{"broker", "dispatch", "outbox", "signon", "wire"}),
 		[]string{"github.com/dustin/go-humanize"},
 		"the pages call nouns and trades, as the API does, and read a worker's report: no store, no SQL, no registry",
 	},

@@ -25,6 +25,7 @@ func (s *site) routes() {
 	s.on("POST /sign-out/{$}", user, s.signOut)
 	s.on("/", anybody, s.missing)
 
+	s.signOnRoutes()
 	s.executionRoutes()
 	s.registryRoutes()
 	s.peopleRoutes()

@@ -15,6 +15,10 @@ type signInData struct {
 
 	// Code asks for the second factor, too.
 	Code bool
+
+	// Provider is where people sign in besides, and ProviderPath the way there;
+	// "": nowhere.
+	Provider, ProviderPath string
 }
 
 func (s *site) showSignIn(v *visit) (answer, error) {
@@ -22,7 +26,7 @@ func (s *site) showSignIn(v *visit) (answer, error) {
 	if !v.actor.IsZero() {
 		return seeOther{to: to}, nil
 	}
-	return signInPage(signInData{To: to}), nil
+	return signInPage(s.signInData(to)), nil
 }
 
 func signInPage(data signInData) page { return page{file: "signin.html", title: "Sign in", data: data} }
@@ -39,7 +43,8 @@ func (s *site) signIn(v *visit) (answer, error) {
 	})
 	if err != nil {
 		asked := fault.From(err).Code
-		data := signInData{To: to, Code: asked == "code_required" || asked == "code_refused"}
+		data := s.signInData(to)
+		data.Code = asked == "code_required" || asked == "code_refused"
 		if v.htmx && data.Code && f.get("code") == "" { // the page shows the field, and keeps the password
 			return part{file: "signin.html", name: "ask-code"}, nil
 		}

@@ -27,6 +27,7 @@ import (
 	"fairlead.dev/fairlead/internal/outbox"
 	"fairlead.dev/fairlead/internal/project"
 	"fairlead.dev/fairlead/internal/registry"
+	"fairlead.dev/fairlead/internal/signon"
 )
 
 // Config is what the pages show and change. All of it is required, unless said
@@ -42,6 +43,9 @@ type Config struct {
 	Audit      audit.Store
 	Channels   *notice.Service
 	Outbox     *outbox.Outbox
+
+	// SignOn is the way to the provider that people sign in at; nil: there is none.
+	SignOn *signon.SignOn
 
 	// Origin is scheme://host, as people reach the server; "": as they asked.
 	Origin string
