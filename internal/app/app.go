@@ -204,7 +204,7 @@ func (s *Server) wire(ctx context.Context, version string) error {
 	pages, err := web.New(web.Config{
 		Accounts: s.accounts, Projects: projects, Registries: s.registries, Selector: selector, Executions: executions,
 		Dispatch: s.dispatch, Broker: s.broker, Audit: s.store, Channels: s.channels, Outbox: s.outbox,
-		SignOn: s.signOn, Origin: s.config.PublicURL, Version: version, Logger: s.logger, Now: now,
+		SignOn: s.signOn, Origin: s.config.PublicURL, Version: version, Logger: s.logger, Now: now, Observer: s.observe,
 	})
 	if err != nil {
 		return err

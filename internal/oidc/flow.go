@@ -192,10 +192,11 @@ func (p *Provider) addUserInfo(ctx context.Context, d *discovered, token *oauth2
 }
 
 // Refresh asks whether the provider's session that a refresh token is of goes
-// on. It returns who it is of, with the refresh token to ask with from now on;
-// Claims of a provider that tells nothing of them have no subject. That the
+// on. It returns the refresh token to ask with from now on, and whose and which
+// session it is; Claims of a provider that tells nothing of it are empty. That the
 // session has ended is an Unauthenticated fault with the code of SessionEnded;
-// any other error tells nothing about it.
+// any other error tells nothing about it, and where a refresh token comes beside
+// it, the one before is used up.
 func (p *Provider) Refresh(ctx context.Context, refresh secret.Text) (Identity, error) {
 	d, err := p.discover(ctx)
 	if err != nil {
@@ -208,14 +209,17 @@ func (p *Provider) Refresh(ctx context.Context, refresh secret.Text) (Identity, 
 			return fault.New(fault.Unauthenticated, SessionEnded, "the provider ended the session").WithHint("Sign in again.")
 		})
 	}
-	identity := Identity{}
-	if raw, _ := token.Extra("id_token").(string); raw != "" {
-		if identity, _, err = p.identity(ctx, d, token); err != nil {
-			return Identity{}, err
-		}
-	}
-	if identity.RefreshToken = secret.New(token.RefreshToken); identity.RefreshToken.IsEmpty() {
+	identity := Identity{RefreshToken: secret.New(token.RefreshToken)}
+	if identity.RefreshToken.IsEmpty() {
 		identity.RefreshToken = refresh
+	}
+	if raw, _ := token.Extra("id_token").(string); raw != "" {
+		idToken, claims, err := p.verify(ctx, d, raw)
+		if err != nil {
+			return identity, err
+		}
+		identity.Claims = Claims{Issuer: p.config.Issuer, Subject: idToken.Subject, SID: text(claims, "sid")}
+		identity.IDToken = secret.New(raw)
 	}
 	return identity, nil
 }

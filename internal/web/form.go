@@ -28,7 +28,7 @@ func (v *visit) readForm() (*form, error) {
 	if err := v.r.ParseForm(); err != nil {
 		return nil, fault.New(fault.Invalid, "form_unreadable", "the form cannot be read, or has more than 1 MiB").WithCause(err)
 	}
-	return &form{values: v.r.PostForm}, nil
+	return &form{values: v.r.PostForm}, nil //nolint:forbidigo // what was posted, and not the function that posts
 }
 
 // formOf is a form that is filled already.

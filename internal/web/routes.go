@@ -36,7 +36,6 @@ func (s *site) routes() {
 func (s *site) on(pattern string, who who, handle handler) {
 	s.mux.HandleFunc(pattern, func(_ http.ResponseWriter, r *http.Request) {
 		v := visitOf(r)
-		v.r = r // with the path's values
 		said, err := v.answer(who, handle)
 		if err == nil {
 			err = said.send(v)

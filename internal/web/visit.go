@@ -19,6 +19,7 @@ type visit struct {
 	site *site
 	w    *recorder
 	r    *http.Request
+	id   string // of the request, as the log and the answer name it
 
 	// htmx tells that htmx sent it, and takes a part of a page.
 	htmx bool
@@ -53,18 +54,6 @@ func (v *visit) remote() string {
 	return host
 }
 
-// link is the absolute address of a path here.
-func (v *visit) link(path string) string {
-	switch {
-	case v.site.config.Origin != "":
-		return v.site.config.Origin + path
-	case v.r.TLS != nil:
-		return "https://" + v.r.Host + path
-	default:
-		return "http://" + v.r.Host + path
-	}
-}
-
 // isAdmin reports whether the actor administers the page's organisation.
 func (v *visit) isAdmin() bool { return v.organization != nil && v.organization.Role == account.Admin }
 
@@ -87,7 +76,7 @@ func (v *visit) sessionCookieName() string {
 
 // setCookie sets a cookie that scripts cannot read and other sites' forms do not bring.
 func (v *visit) setCookie(name, value string, life time.Duration) {
-	cookie := &http.Cookie{
+	cookie := &http.Cookie{ //nolint:gosec // it is Secure wherever the browser came by https, and useless without it elsewhere
 		Name: name, Value: value, Path: "/", HttpOnly: true, SameSite: http.SameSiteLaxMode,
 		Secure: v.site.isSecure(v.r), MaxAge: int(life / time.Second),
 	}

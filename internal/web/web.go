@@ -28,6 +28,7 @@ import (
 	"fairlead.dev/fairlead/internal/project"
 	"fairlead.dev/fairlead/internal/registry"
 	"fairlead.dev/fairlead/internal/signon"
+	"fairlead.dev/fairlead/internal/wire"
 )
 
 // Config is what the pages show and change. All of it is required, unless said
@@ -59,6 +60,15 @@ type Config struct {
 
 	// Now is the clock; time.Now if nil.
 	Now func() time.Time
+
+	Observer Observer // nobody hears if nil
+}
+
+// Observer hears of requests, for those who count and trace them.
+type Observer interface {
+	// Serving is called with a request, and gives the one to go on with. The function
+	// is called once, with the route's pattern, or "none", and the status.
+	Serving(r *http.Request) (*http.Request, func(route string, status int))
 }
 
 // site is the pages. The handlers are its methods, one file per noun.
@@ -112,14 +122,22 @@ func (s *site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if s.isSecure(r) {
 		header.Set("Strict-Transport-Security", "max-age=31536000")
 	}
-	v := &visit{site: s, w: &recorder{ResponseWriter: w}, r: r}
+	id := wire.RequestID(r.Header.Get(wire.RequestIDHeader))
+	r.Header.Set(wire.RequestIDHeader, id)
+	header.Set(wire.RequestIDHeader, id)
+	served := func(string, int) {}
+	if s.config.Observer != nil {
+		r, served = s.config.Observer.Serving(r)
+	}
+	v := &visit{site: s, id: id, w: &recorder{ResponseWriter: w}, r: r}
 	v.htmx = r.Header.Get("HX-Request") == "true"
 	defer func() {
+		defer func() { served(routeOf(v.r), v.w.status) }()
 		if caught := recover(); caught != nil {
 			if err, is := caught.(error); is && errors.Is(err, http.ErrAbortHandler) {
 				panic(caught)
 			}
-			s.config.Logger.Error("a page panicked", "method", r.Method, "path", r.URL.EscapedPath(), "panic", caught, "stack", string(debug.Stack()))
+			s.config.Logger.Error("a page panicked", "request", v.id, "method", r.Method, "path", r.URL.EscapedPath(), "panic", caught, "stack", string(debug.Stack()))
 			if v.w.status == 0 {
 				v.fail(errPanicked)
 			}
@@ -131,7 +149,18 @@ func (s *site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			WithHint("Open the page here and try again; if a proxy is between, set --public-url to the address that people use."))
 		return
 	}
-	s.mux.ServeHTTP(v.w, r.WithContext(context.WithValue(r.Context(), visitKey{}, v)))
+	v.r = r.WithContext(context.WithValue(r.Context(), visitKey{}, v))
+	s.mux.ServeHTTP(v.w, v.r)
+}
+
+// routeOf is the path of the route that a request took, without the method; what no
+// route is laid for is none.
+func routeOf(r *http.Request) string {
+	_, path, found := strings.Cut(r.Pattern, " ")
+	if !found {
+		return "none"
+	}
+	return strings.TrimSuffix(path, "{$}")
 }
 
 var errPanicked = errors.New("a page panicked")
@@ -149,6 +178,7 @@ func (s *site) log(v *visit, took time.Duration) {
 		return
 	}
 	attributes := []slog.Attr{
+		slog.String("request", v.id),
 		slog.String("method", v.r.Method), slog.String("path", pathForLog(v.r.URL)), slog.Int("status", v.w.status),
 		slog.Duration("took", took), slog.String("actor", v.actor.Name()), slog.String("remote", v.remote()),
 	}
