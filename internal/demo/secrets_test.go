@@ -71,7 +71,7 @@ func TestNothingThatLeavesTheProcessHoldsASecret(t *testing.T) {
 		t.Fatalf("%v\n%s", err, out.String())
 	}
 	places := map[string][]byte{"what is shown": out.Bytes(), "the log": log.text.Bytes(), "the API's answers": api.body.text.Bytes()}
-	if !bytes.Contains(api.body.text.Bytes(), []byte(audit.CredentialCreate)) {
+	if !bytes.Contains(api.body.text.Bytes(), []byte(audit.GrantIssue)) {
 		t.Error("the audit trail is not among the answers")
 	}
 	err = filepath.WalkDir(filepath.Join(dir, "data"), func(path string, entry fs.DirEntry, err error) error {

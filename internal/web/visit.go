@@ -126,13 +126,15 @@ func (v *visit) choose() error {
 			v.organization = &v.organizations[i]
 		}
 	}
+	missing := key != "" && v.organization == nil
+	if v.organization == nil && len(v.organizations) > 0 {
+		v.organization = &v.organizations[0]
+	}
 	switch {
-	case key != "" && v.organization == nil:
+	case missing:
 		return fault.New(fault.NotFound, "organization_missing", "there is no organisation %s, or you do not belong to it", key)
 	case key != "" && key != last:
 		v.setCookie(organizationCookie, key, sessionCookieLife)
-	case key == "" && v.organization == nil && len(v.organizations) > 0:
-		v.organization = &v.organizations[0]
 	}
 	return nil
 }
