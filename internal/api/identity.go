@@ -31,8 +31,8 @@ func (d *door) linkIdentity(ctx context.Context, v *visit, in *newIdentityInput)
 
 type identityKey struct {
 	Username string `path:"username"`
-	Issuer   string `query:"issuer" required:"true"`
-	Subject  string `query:"subject" required:"true"`
+	Issuer   string `query:"issuer" required:"true" doc:"The provider's name of itself"`
+	Subject  string `query:"subject" required:"true" doc:"What the provider knows the person by"`
 }
 
 func (d *door) unlinkIdentity(ctx context.Context, v *visit, in *identityKey) error {

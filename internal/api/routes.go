@@ -21,7 +21,7 @@ func (d *door) routes() {
 	act(closed, "users/{username}/password/", "Change a password: one's own, or as an operator anybody's", d.setPassword)
 
 	get(closed, "sessions/", "Browsers that I am signed in with", d.listSessions)
-	remove(closed, "sessions/", "Sign all of my browsers out, but for the one that asks", d.endOtherSessions)
+	remove(closed, "sessions/", "Sign all of my browsers out", d.endOtherSessions)
 	remove(closed, "sessions/{session}/", "Sign a browser out", d.endSession)
 	get(closed, "totp/", "Whether I have a second factor", d.totpState)
 	create(closed, "totp/", "Make the key of a second factor", d.beginTOTP)

@@ -25,6 +25,8 @@ type asker struct {
 // Who may call what. The services decide; this says what they do.
 var (
 	anybody = asker{"Anybody, without a token.", ""}
+	invited = asker{"Whoever has the invitation's text, without a token.", ""}
+	waiting = asker{"The machine that asked, with its device code and without a token.", ""}
 	linked  = asker{"Whoever has a link that was signed by this server and still holds, without a token.", "link_expired"}
 
 	everyUser   = asker{"Every user.", "not_user"}
@@ -45,11 +47,37 @@ var (
 // TestEveryOperationAndFieldSaysWhatItIs, which says what to add.
 var tellings = map[string]telling{
 	"get-server":     {anybody, "Tells the name and the version of the program that answers.", ""},
-	"post-get-token": {anybody, "Takes a username and a password and makes a token that acts as that user. Its text is in this answer alone.", "sign_in_refused"},
+	"post-get-token": {anybody, "Takes a username, a password and, of who has a second factor, a code, and makes a token that acts as that user and lasts for 90 days. Its text is in this answer alone.", "sign_in_refused code_required code_refused sign_in_throttled password_sign_in_off"},
 
 	"get-users-me":                 {everyUser, "The user that the token belongs to.", ""},
 	"post-users":                   {operators, "Makes a user with a password. The user belongs to no organisation until an admin gives them a role there.", "user_taken"},
-	"post-users-username-password": {selfOrAbove, "Sets the password that the user signs in with. Tokens that were made before stay good.", ""},
+	"post-users-username-password": {selfOrAbove, "Sets the password that the user signs in with. Tokens that were made before stay good; sessions in browsers end with one's own password, and with another user's where that is asked for.", "user_unknown"},
+
+	"get-users-username-identities":    {selfOrAbove, "What the user signs in with at a provider, the oldest first.", "user_unknown"},
+	"post-users-username-identities":   {operators, "Has a subject of a provider be this user from its next sign-in on. The provider is not asked whether there is one.", "user_unknown identity_taken"},
+	"delete-users-username-identities": {selfOrAbove, "Takes an identity from the user, and ends the sessions that it began. The user stays; who comes with the identity again is a new user.", "user_unknown identity_unknown"},
+
+	"get-sessions":               {everyUser, "Browsers that the caller is signed in with, the last used first.", ""},
+	"delete-sessions":            {everyUser, "Signs the caller out of all browsers, from the next request on. Tokens stay good.", ""},
+	"delete-sessions-session":    {everyUser, "Signs the caller out of one browser, from the next request on.", ""},
+	"get-totp":                   {everyUser, "Whether signing in takes a code beside the password, and how many recovery codes are left.", ""},
+	"post-totp":                  {everyUser, "Makes the key that an app makes codes of (RFC 6238). It is in this answer alone, is not asked for before it was confirmed, and is to be confirmed within an hour; asking again makes another one.", "totp_on totp_unavailable"},
+	"post-totp-confirm":          {everyUser, "Turns the second factor on, with a code of the new key. The recovery codes are in this answer alone; each stands in for a code once.", "totp_on totp_not_begun"},
+	"post-totp-disable":          {everyUser, "Turns the second factor off. It takes the password and a code; who guesses has to wait, as at a sign-in.", "totp_off sign_in_throttled"},
+	"delete-users-username-totp": {operators, "Turns off the second factor of a user who has neither the phone nor a recovery code. Nobody does this for themselves.", "user_unknown totp_own totp_off"},
+
+	"get-organizations-organization-invitations":               {admins, "Invitations that are still good, the newest first, without their texts.", ""},
+	"post-organizations-organization-invitations":              {admins, "Makes an invitation that is good once, for as long as who made it is an admin there. Its text is in this answer alone, and in the mail where there is an address and a mail server; a mail that cannot be sent is told, and the invitation is made all the same.", "invitations_many"},
+	"delete-organizations-organization-invitations-invitation": {admins, "Revokes an invitation; its text is good no more.", ""},
+	"post-invitations-show":                                    {invited, "Which organisation an invitation is to, in which role, and until when. A text that is none, and one that was used or revoked or has expired, look the same.", "invitation_unknown"},
+	"post-invitations-accept":                                  {invited, "Makes a user, who is no operator, and makes them a member; the invitation is used up. It stays good where the name is taken.", "invitation_unknown user_taken"},
+	"post-invitations-join":                                    {everyUser, "Makes the caller a member; the invitation is used up. It stays good where the caller is a member already.", "invitation_unknown member_already"},
+
+	"post-device-logins":         {anybody, "Begins to sign a machine in (RFC 8628): it shows the user code to its person, and asks with the device code for a token. Both are good for ten minutes.", "device_requests_many"},
+	"post-device-logins-token":   {waiting, "Gives the machine its token once somebody has approved, which acts as that user and lasts for 90 days. Its text is in this answer alone. Until then the codes are those of RFC 8628; expired_token stands for an unknown code too.", "authorization_pending slow_down access_denied expired_token"},
+	"post-device-logins-show":    {everyUser, "Which machine waits with a user code, and which address it asked from, to decide on. Who types many codes that are wrong has to wait.", "user_code_unknown user_code_guesses"},
+	"post-device-logins-approve": {everyUser, "Gives the machine that shows the code a token that acts as the caller, the next time it asks.", "user_code_unknown user_code_guesses"},
+	"post-device-logins-deny":    {everyUser, "Refuses the machine that shows the code; it gets no token.", "user_code_unknown user_code_guesses"},
 
 	"get-organizations":                                  {everyToken, "The organisations that the caller belongs to, each with their role.", ""},
 	"post-organizations":                                 {operators, "Makes an organisation, with the caller as its first admin.", "organization_taken"},
@@ -110,8 +138,10 @@ var tellings = map[string]telling{
 	"get-notice-channels-channel-deliveries":             {overseers, "Messages of the channel, the newest first: those that wait, those that arrived, and those that were given up.", ""},
 	"get-notice-wishes-me":                               {everyUser, "What the caller is mailed when executions that they started end.", ""},
 	"put-notice-wishes-me":                               {everyUser, "Says with which statuses executions of the caller are mailed to them.", "smtp_missing"},
-	"get-audit":                                          {overseers, "Rows of the audit trail, the newest first: of the organisations that the caller administers, and for operators of the installation.", ""},
+	"get-audit":                                          {overseers, "Rows of the audit trail, the newest first: of the organisations that the caller administers, and for operators of the installation.", "organization_unknown"},
+	"get-audit-export":                                   {overseers, "The same rows as a file, the oldest first, as JSON lines or as CSV. An export that breaks off does not come to its end, so that it is not taken for all.", "organization_unknown"},
 	"get-audit-verify":                                   {operators, "Reads the whole chain and tells whether every row is there as it was written. As `application/x-ndjson` the progress is told.", "audit_hash"},
+	"get-doctor":                                         {operators, "Looks at the server's database, keys, audit trail, disks, engine and ways to the registries, whose hosts it asks without a login, and tells what is wrong and what to do. With `credentials=true` the registries are asked about each credential as well.", "doctor_missing"},
 	"post-keys-rotate":                                   {operators, "Makes a new key, seals every secret anew with it, and retires the old ones. The server stays up.", ""},
 	"get-tokens":                                         {everyToken, "The caller's own tokens, without their texts.", ""},
 	"post-tokens":                                        {everyUser, "Makes a token that acts as the caller. Its text is in this answer alone.", ""},
@@ -146,19 +176,22 @@ var pathTexts = map[string]string{
 // pathCodes are what is answered where a part of the path names nothing.
 var pathCodes = map[string]string{
 	"channel": "channel_unknown", "credential": "credential_unknown", "datum": "datum_unknown", "environment": "environment_unknown",
-	"execution": "execution_unknown", "identifier": "commit_unknown", "lease": "lease_lost", "organization": "organization_unknown",
-	"project": "project_unknown", "token": "token_unknown",
+	"execution": "execution_unknown", "identifier": "commit_unknown", "invitation": "invitation_unknown", "lease": "lease_lost", "organization": "organization_unknown",
+	"project": "project_unknown", "session": "session_unknown", "token": "token_unknown",
 }
 
 // codeKinds are the kinds of the codes above, which give them their statuses.
 var codeKinds = map[fault.Kind]string{
-	fault.Unauthenticated: "token_missing token_expired sign_in_refused",
-	fault.Denied:          "not_user not_admin not_operator not_worker not_cache link_expired reader_unknown upstream_unknown personal_project",
+	fault.Unauthenticated: "token_missing token_expired sign_in_refused code_required code_refused",
+	fault.Denied:          "not_user not_admin not_operator not_worker not_cache link_expired reader_unknown upstream_unknown personal_project totp_own access_denied password_sign_in_off",
 	fault.NotFound: "project_unknown organization_unknown execution_unknown environment_unknown datum_unknown datum_purged credential_unknown " +
-		"commit_unknown channel_unknown lease_lost token_unknown variable_unknown repository_none",
-	fault.Conflict:  "last_admin user_taken organization_taken project_taken environment_taken environment_default environment_used execution_runs execution_running execution_ended execution_stopping smtp_missing credential_changed channel_changed",
-	fault.Exhausted: "variables_many environment_quota channels_many disk_full source_too_large",
-	fault.Invalid:   "source_unsafe source_corrupt audit_hash json",
+		"commit_unknown channel_unknown lease_lost token_unknown variable_unknown repository_none " +
+		"user_unknown identity_unknown session_unknown invitation_unknown user_code_unknown expired_token",
+	fault.Conflict: "last_admin member_already identity_taken totp_on totp_off totp_not_begun user_taken organization_taken project_taken environment_taken " +
+		"environment_default environment_used execution_runs execution_running execution_ended execution_stopping smtp_missing credential_changed channel_changed",
+	fault.Exhausted:   "variables_many environment_quota channels_many disk_full source_too_large sign_in_throttled invitations_many device_requests_many slow_down user_code_guesses",
+	fault.Invalid:     "source_unsafe source_corrupt audit_hash json authorization_pending",
+	fault.Unavailable: "totp_unavailable doctor_missing",
 }
 
 // failure is an error that an operation is known for, in the document.

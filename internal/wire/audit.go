@@ -27,7 +27,7 @@ type AuditList struct {
 	More     bool         `json:"more" doc:"Whether there are more than that"`
 	Next     *string      `json:"next" doc:"Address of the next page, of older rows"`
 	Previous *string      `json:"previous" doc:"Always null: newer rows are at the address without before"`
-	Results  []AuditEvent `json:"results"`
+	Results  []AuditEvent `json:"results" doc:"Those of this page"`
 }
 
 // AuditPoint is a row of the trail's chain.

@@ -2,13 +2,13 @@ package wire
 
 // Invitation lets whoever has its text become a member of an organisation, once.
 type Invitation struct {
-	ID           string `json:"id"`
-	Organization string `json:"organization"`
+	ID           string `json:"id" doc:"UUID; it is not the text"`
+	Organization string `json:"organization" doc:"Name of the organisation that it is to"`
 	Email        string `json:"email" doc:"Whom it is for; empty: anybody who has it"`
-	Role         string `json:"role"`
-	InvitedBy    string `json:"invited_by"`
-	CTime        *Time  `json:"ctime"`
-	ExpiresAt    *Time  `json:"expires_at"`
+	Role         string `json:"role" doc:"What who accepts it becomes there: admin or member"`
+	InvitedBy    string `json:"invited_by" doc:"Name of the admin who made it"`
+	CTime        *Time  `json:"ctime" doc:"When it was made"`
+	ExpiresAt    *Time  `json:"expires_at" doc:"When it ends"`
 }
 
 // NewInvitation makes an invitation.
@@ -24,7 +24,7 @@ type CreatedInvitation struct {
 	Text string `json:"token" doc:"Shown this once"`
 	Link string `json:"link" doc:"Where a browser accepts it; it holds the text"`
 
-	Mailed      bool   `json:"mailed"`
+	Mailed      bool   `json:"mailed" doc:"Whether it was mailed to the address"`
 	MailProblem string `json:"mail_problem,omitempty" doc:"Why it was not mailed, where that was tried"`
 }
 
@@ -36,16 +36,16 @@ type InvitationText struct {
 // AcceptInvitation makes a new user a member.
 type AcceptInvitation struct {
 	Text     NewPassword `json:"token" doc:"The invitation's text, fli_…"`
-	Username string      `json:"username"`
+	Username string      `json:"username" doc:"What the user will sign in with: letters, digits, dots, dashes and underscores"`
 	Email    string      `json:"email,omitempty" required:"false" doc:"Absent: the invitation's"`
-	Password NewPassword `json:"password"`
+	Password NewPassword `json:"password" doc:"What the user will sign in with"`
 }
 
 // JoinedOrganization is what somebody became a member of.
 type JoinedOrganization struct {
-	Organization string `json:"organization"`
-	Username     string `json:"username"`
-	Role         string `json:"role"`
+	Organization string `json:"organization" doc:"Name of the organisation"`
+	Username     string `json:"username" doc:"Name of who is a member now"`
+	Role         string `json:"role" doc:"Their role there: admin or member"`
 }
 
 // NewDeviceLogin asks to sign a machine in.
@@ -64,18 +64,18 @@ type DeviceLogin struct {
 
 // DevicePoll asks for the token of a machine.
 type DevicePoll struct {
-	DeviceCode NewPassword `json:"device_code"`
+	DeviceCode NewPassword `json:"device_code" doc:"The machine's secret, fld_…, of the answer to its asking"`
 }
 
 // DeviceCode names a machine that waits by the code that it shows.
 type DeviceCode struct {
-	UserCode string `json:"user_code"`
+	UserCode string `json:"user_code" doc:"What the machine shows, as WDJB-MJHT; small letters and no dash will do"`
 }
 
 // DeviceQuestion is what somebody decides on.
 type DeviceQuestion struct {
 	Name      string `json:"name" doc:"The machine, as it calls itself"`
 	Remote    string `json:"remote" doc:"The address that it asked from"`
-	CTime     *Time  `json:"ctime"`
-	ExpiresAt *Time  `json:"expires_at"`
+	CTime     *Time  `json:"ctime" doc:"When it asked"`
+	ExpiresAt *Time  `json:"expires_at" doc:"Until when it can be decided on"`
 }
