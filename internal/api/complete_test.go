@@ -4,8 +4,12 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/pquerna/otp/totp"
 
 	"fairlead.dev/fairlead/internal/account"
+	"fairlead.dev/fairlead/internal/secret"
 	"fairlead.dev/fairlead/internal/wire"
 )
 
@@ -14,6 +18,9 @@ import (
 var unaudited = map[string]string{
 	"POST:keys/rotate/":            "leaves one, of keys that are real: internal/app tests it",
 	"POST:cache/readers/":          "changes nothing: it tells a cache who shows a token",
+	"POST:invitations/show/":       "changes nothing: it tells what an invitation is to",
+	"POST:device-logins/":          "a machine that nobody has decided on may do nothing; what is decided is a row",
+	"POST:device-logins/show/":     "changes nothing: it tells what a machine asks",
 	"POST:leases/":                 "which worker has an execution is in the execution and its log; the grants that it gets are rows",
 	"POST:leases/{lease}/renew/":   "a worker says every three seconds that it is alive",
 	"POST:leases/{lease}/events/":  "a batch of the execution's log, which is kept as that",
@@ -39,6 +46,28 @@ var life = []step{
 	{route: "POST:get-token/", body: `{"username":"ada","password":"password of ada"}`},
 	{route: "POST:users/", as: "root", body: `{"username":"zoe","password":"password of zoe"}`},
 	{route: "POST:users/{username}/password/", as: "root", body: `{"password":"another password of zoe"}`},
+	{route: "POST:users/{username}/identities/", as: "root", body: `{"issuer":"https://login.acme.example","subject":"s-zoe"}`},
+	{route: "DELETE:users/{username}/identities/", override: func(h *house) *http.Request {
+		return h.request("root", http.MethodDelete, "users/zoe/identities/?issuer=https%3A%2F%2Flogin.acme.example&subject=s-zoe", nil)
+	}},
+	{route: "DELETE:sessions/{session}/", as: "ada", prepare: func(h *house) { h.startSession() }},
+	{route: "DELETE:sessions/", as: "ada", prepare: func(h *house) { h.startSession() }},
+	{route: "POST:totp/", as: "ben"},
+	{route: "POST:totp/confirm/", as: "ben", body: `{"code":"{code}"}`, prepare: func(h *house) {
+		h.beginTOTP()
+		h.nameCode(0)
+	}},
+	{route: "POST:totp/disable/", as: "ben", body: `{"password":"password of ben","code":"{code}"}`, prepare: func(h *house) { h.nameCode(1) }},
+	{route: "DELETE:users/{username}/totp/", prepare: func(h *house) { h.beginTOTP() }, override: func(h *house) *http.Request {
+		return h.request("root", http.MethodDelete, "users/ben/totp/", nil)
+	}},
+	{route: "POST:organizations/{organization}/invitations/", as: "ada", body: `{}`, into: "invitation"},
+	{route: "DELETE:organizations/{organization}/invitations/{invitation}/", as: "ada"},
+	{route: "POST:invitations/accept/", body: `{"token":"{invitation text}","username":"yan","password":"password of yan"}`, prepare: func(h *house) { h.invite() }},
+	{route: "POST:invitations/join/", as: "eve", body: `{"token":"{invitation text}"}`, prepare: func(h *house) { h.invite() }},
+	{route: "POST:device-logins/deny/", as: "ben", body: `{"user_code":"{user code}"}`, prepare: func(h *house) { h.beginDevice() }},
+	{route: "POST:device-logins/approve/", as: "ben", body: `{"user_code":"{user code}"}`, prepare: func(h *house) { h.beginDevice() }},
+	{route: "POST:device-logins/token/", body: `{"device_code":"{device code}"}`},
 	{route: "POST:organizations/", as: "root", body: `{"name":"other"}`},
 	{route: "POST:organizations/{organization}/members/", as: "ada", body: `{"username":"zoe","role":"member"}`},
 	{route: "DELETE:organizations/{organization}/members/{username}/", as: "ada"},
@@ -91,6 +120,46 @@ var life = []step{
 	{route: "DELETE:worker-tokens/{token}/", as: "root"},
 	{route: "POST:cache-tokens/", as: "root", body: `{"name":"far"}`, into: "token"},
 	{route: "DELETE:cache-tokens/{token}/", as: "root"},
+}
+
+// startSession signs a browser of ada's in.
+func (h *house) startSession() {
+	h.t.Helper()
+	session, text, err := h.accounts.StartSession(h.t.Context(), account.SignIn{Username: "ada", Password: secret.New("password of ada")})
+	h.must(err)
+	h.names["session"], h.tokens["session"] = session.ID, text.Reveal()
+}
+
+// beginTOTP makes the key of a second factor of ben's.
+func (h *house) beginTOTP() {
+	h.t.Helper()
+	var made wire.TOTPEnrolment
+	h.call("ben", http.MethodPost, "totp/", nil, &made)
+	h.tokens["key"] = made.Key
+}
+
+// nameCode has {code} be the code that the key gives so many steps from now.
+func (h *house) nameCode(steps int) {
+	h.t.Helper()
+	code, err := totp.GenerateCode(h.tokens["key"], time.Now().Add(time.Duration(steps)*30*time.Second))
+	h.must(err)
+	h.names["code"] = code
+}
+
+// invite makes an invitation to acme.
+func (h *house) invite() {
+	h.t.Helper()
+	var made wire.CreatedInvitation
+	h.call("ada", http.MethodPost, "organizations/acme/invitations/", wire.NewInvitation{}, &made)
+	h.names["invitation text"], h.tokens["invitation"] = made.Text, made.Text
+}
+
+// beginDevice has a machine ask to be signed in.
+func (h *house) beginDevice() {
+	h.t.Helper()
+	var begun wire.DeviceLogin
+	h.call("", http.MethodPost, "device-logins/", wire.NewDeviceLogin{Name: "laptop"}, &begun)
+	h.names["user code"], h.names["device code"], h.tokens["device"] = begun.UserCode, begun.DeviceCode, begun.DeviceCode
 }
 
 func TestEveryRouteThatChangesSomethingLeavesARow(t *testing.T) {

@@ -24,14 +24,13 @@ func (s *site) open(path string) *html.Node {
 	if page, known := s.pages[path]; known {
 		return page
 	}
-	response, err := http.Get(s.h.server.URL + path)
-	s.h.must(err)
+	response := s.h.page(path)
 	defer func() { _ = response.Body.Close() }()
 	if response.StatusCode != http.StatusOK {
 		s.h.t.Errorf("%s is answered with %s", path, response.Status)
 	}
 	if !strings.HasPrefix(response.Header.Get("Content-Type"), "text/html") {
-		_, err = io.Copy(io.Discard, response.Body)
+		_, err := io.Copy(io.Discard, response.Body)
 		s.h.must(err)
 		s.pages[path] = nil
 		return nil
@@ -40,6 +39,16 @@ func (s *site) open(path string) *html.Node {
 	s.h.must(err)
 	s.pages[path] = page
 	return page
+}
+
+// page asks for a page as a browser does. The body is the caller's to close.
+func (h *house) page(path string) *http.Response {
+	h.t.Helper()
+	request, err := http.NewRequestWithContext(h.t.Context(), http.MethodGet, h.server.URL+path, nil)
+	h.must(err)
+	response, err := http.DefaultClient.Do(request)
+	h.must(err)
+	return response
 }
 
 func attribute(n *html.Node, name string) (string, bool) {
@@ -174,8 +183,7 @@ func checkPage(t *testing.T, path string, page *html.Node) {
 
 func TestTheReferenceIsReadWithoutAToken(t *testing.T) {
 	h := newHouse(t)
-	response, err := http.Get(h.server.URL + "/docs/api/")
-	h.must(err)
+	response := h.page("/docs/api/")
 	h.must(response.Body.Close())
 	if response.StatusCode != http.StatusOK || !strings.HasPrefix(response.Header.Get("Content-Security-Policy"), "default-src 'none';") {
 		t.Errorf("it is answered with %s and the policy %q", response.Status, response.Header.Get("Content-Security-Policy"))
