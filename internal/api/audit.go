@@ -3,11 +3,8 @@ package api
 import (
 	"cmp"
 	"context"
-	"slices"
 	"strconv"
-	"time"
 
-	"fairlead.dev/fairlead/internal/account"
 	"fairlead.dev/fairlead/internal/audit"
 	"fairlead.dev/fairlead/internal/fault"
 	"fairlead.dev/fairlead/internal/wire"
@@ -55,22 +52,22 @@ func (d *door) auditFilter(ctx context.Context, v *visit, in auditQuery) (filter
 		Verb: audit.Verb(in.Verb), Actor: in.Actor, Object: in.Object, ExecutionID: in.Execution, Result: in.Result,
 		Before: in.Before, Limit: min(cmp.Or(in.Limit, auditDefault), auditMost),
 	}
-	if filter.OrganizationIDs, err = audited(v.actor); err != nil {
+	if filter.OrganizationIDs, err = v.actor.Audited(); err != nil {
 		return filter, err
 	}
 	if in.Organization != "" {
-		if filter.OrganizationIDs, err = d.auditedOf(ctx, v, in.Organization, filter.OrganizationIDs); err != nil {
+		if filter.OrganizationIDs, err = d.auditedOf(ctx, v, in.Organization); err != nil {
 			return filter, err
 		}
 	}
-	since, sinceErr := momentOf("since", in.Since)
-	until, untilErr := momentOf("until", in.Until)
+	since, sinceErr := audit.ParseMoment("since", in.Since)
+	until, untilErr := audit.ParseMoment("until", in.Until)
 	filter.Since, filter.Until = since, until
 	return filter, fault.Join(sinceErr, untilErr)
 }
 
 // auditedOf narrows the organisations whose trail may be read to one.
-func (d *door) auditedOf(ctx context.Context, v *visit, key string, audited []int64) ([]int64, error) {
+func (d *door) auditedOf(ctx context.Context, v *visit, key string) ([]int64, error) {
 	var id int64
 	if key != "0" {
 		organization, err := d.config.Accounts.Organization(ctx, v.actor, key)
@@ -79,48 +76,7 @@ func (d *door) auditedOf(ctx context.Context, v *visit, key string, audited []in
 		}
 		id = organization.ID
 	}
-	if !slices.Contains(audited, id) {
-		return nil, notAdmin()
-	}
-	return []int64{id}, nil
-}
-
-// momentOf reads a time; "" is none.
-func momentOf(name, text string) (moment time.Time, err error) {
-	if text == "" {
-		return moment, nil
-	}
-	for _, layout := range []string{time.RFC3339, time.DateOnly} {
-		if moment, err = time.Parse(layout, text); err == nil {
-			return moment, nil
-		}
-	}
-	return moment, fault.InvalidField(name, "time", "%.40q is no time", text).
-		WithHint("Write it as 2026-03-09T17:31:00Z, or as a date.")
-}
-
-// audited are the organisations whose trail actor may read: those that they
-// administer, and for an operator what belongs to none.
-func audited(actor account.Actor) ([]int64, error) {
-	var ids []int64
-	for id, role := range actor.Roles {
-		if role == account.Admin {
-			ids = append(ids, id)
-		}
-	}
-	if actor.Operator {
-		ids = append(ids, 0)
-	}
-	if len(ids) == 0 {
-		return nil, notAdmin()
-	}
-	slices.Sort(ids)
-	return ids, nil
-}
-
-func notAdmin() error {
-	return fault.New(fault.Denied, "not_admin", "only an admin of an organisation or an operator may read the audit trail").
-		WithHint("Ask one of your organisation's admins: `fairlead org members ORGANIZATION` lists them.")
+	return []int64{id}, v.actor.MayAudit(id)
 }
 
 func auditEventOf(event audit.Link) wire.AuditEvent {

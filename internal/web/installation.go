@@ -1,4 +1,6 @@
 package web
 
-// installationRoutes are the pages of what operators run.
-func (s *site) installationRoutes() {}
+// installationRoutes are the pages of what operators run, and of the trail.
+func (s *site) installationRoutes() {
+	s.auditRoutes()
+}
