@@ -81,6 +81,9 @@ type RunStore interface {
 	// once, that of the newest execution first: of each of the projects projects that
 	// ran last, at most the each newest.
 	RecentImages(ctx context.Context, organizationID int64, projects, each int) ([]string, error)
+	// Loads are the counts of the executions that are queued and of those that are
+	// held, by environment, where there are any.
+	Loads(ctx context.Context) (map[string]Load, error)
 
 	// SetTags replaces the tags.
 	SetTags(ctx context.Context, id string, tags []string, event audit.Event) (Execution, error)
@@ -111,6 +114,9 @@ type LeaseStore interface {
 	TakeLease(ctx context.Context, environmentID string, lease Lease, at time.Time) (e Execution, ok bool, err error)
 
 	ExecutionByLease(ctx context.Context, leaseID string) (Execution, error)
+
+	// Held are up to limit executions that are held, by environment and project.
+	Held(ctx context.Context, limit int) ([]Held, error)
 
 	// RenewLease sets the lease's end.
 	RenewLease(ctx context.Context, leaseID string, until time.Time) (Execution, error)

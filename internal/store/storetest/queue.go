@@ -122,6 +122,34 @@ var queue = []sentence{
 		h.check(err)
 		h.same(0, len(counts))
 	}},
+	{"what waits and what runs is counted by environment, with the age of the oldest that waits", func(h *house) {
+		loads, err := h.Loads(h.ctx)
+		h.check(err)
+		h.same(0, len(loads))
+		h.line(h.vision, "v0", 0, "a")
+		h.line(h.vision, "v1", 0, "a")
+		h.line(h.vision, "v2", 9, "a")
+		h.line(h.vision, "v3", 0, "b")
+		h.same([]string{"v2"}, h.order("a", 1))
+		h.same([]string{"v3"}, h.order("b", 1))
+		loads, err = h.Loads(h.ctx)
+		h.check(err)
+		h.same(map[string]execution.Load{
+			"a": {Queued: 2, Running: 1, OldestAt: noon}, "b": {Running: 1},
+		}, loads)
+		held, err := h.Held(h.ctx, 10)
+		h.check(err)
+		h.same(2, len(held))
+		h.same(execution.Held{
+			ExecutionID: held[0].ExecutionID, ProjectID: h.vision.ID, EnvironmentID: "a", Counter: 3, WorkerID: "w1", WorkerName: "gpu", Attempt: 1,
+			StartedAt: noon, ExpiresAt: noon.Add(time.Hour),
+		}, held[0])
+		h.finish("lease-0-a")
+		held, err = h.Held(h.ctx, 1)
+		h.check(err)
+		h.same(1, len(held))
+		h.same("b", held[0].EnvironmentID)
+	}},
 	{"a stop of the lease asks for the end once, and only while it is held", func(h *house) {
 		h.queue("one")
 		e := h.take("l1")
