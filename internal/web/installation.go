@@ -4,4 +4,5 @@ package web
 func (s *site) installationRoutes() {
 	s.auditRoutes()
 	s.environmentRoutes()
+	s.workerRoutes()
 }
