@@ -72,6 +72,7 @@ type Server struct {
 	metrics *metrics
 	tracer  *telemetry.Tracer
 	observe *telemetry.Observer
+	watch   *web.CacheWatch // nil, as blobs
 	git     *gitfetch.Fetcher
 	relays  []*relay.Relay
 	machine machine // of the worker inside
@@ -201,9 +202,13 @@ func (s *Server) wire(ctx context.Context, version string) error {
 	if err != nil {
 		return err
 	}
+	mirror, err := s.openMirror(ctx, readers)
+	if err != nil {
+		return err
+	}
 	pages, err := web.New(web.Config{
 		Accounts: s.accounts, Projects: projects, Registries: s.registries, Selector: selector, Executions: executions,
-		Dispatch: s.dispatch, Broker: s.broker, Audit: s.store, Channels: s.channels, Outbox: s.outbox,
+		Dispatch: s.dispatch, Broker: s.broker, Audit: s.store, Channels: s.channels, Outbox: s.outbox, Cache: s.watch,
 		SignOn: s.signOn, Origin: s.config.PublicURL, Version: version, Logger: s.logger, Now: now, Observer: s.observe,
 	})
 	if err != nil {
@@ -213,10 +218,7 @@ func (s *Server) wire(ctx context.Context, version string) error {
 	if err != nil {
 		return err
 	}
-	s.handler = behind(proxies, doors(s.handler, pages))
-	if err := s.openMirror(ctx, readers); err != nil {
-		return err
-	}
+	s.handler = doors(behind(proxies, s.handler), mirror, behind(proxies, pages))
 	ready := &health{parts: storeParts(s.store, sealing), logger: s.logger, now: now}
 	s.handler = ready.before(s.handler)
 	s.first = FirstUser{Username: s.config.Admin, Organization: s.config.Organization}
@@ -224,14 +226,19 @@ func (s *Server) wire(ctx context.Context, version string) error {
 	return err
 }
 
-// doors sends programs to the API and people to the pages.
-func doors(api, pages http.Handler) http.Handler {
+// doors sends programs to the API, who pulls to the mirror, if it is not nil, and
+// people to the pages.
+func doors(api, mirror, pages http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		for _, prefix := range []string{"/api/", "/schema/", "/docs/"} {
 			if strings.HasPrefix(r.URL.Path, prefix) {
 				api.ServeHTTP(w, r)
 				return
 			}
+		}
+		if mirror != nil && (r.URL.Path == "/v2" || strings.HasPrefix(r.URL.Path, "/v2/")) {
+			mirror.ServeHTTP(w, r)
+			return
 		}
 		pages.ServeHTTP(w, r)
 	})
@@ -310,6 +317,7 @@ func (s *Server) Run(ctx context.Context) error {
 	chores.Go(func() { s.tendTrail(serving) })
 	chores.Go(func() { s.relayTrail(serving) })
 	chores.Go(func() { s.tendSessions(serving) })
+	chores.Go(func() { s.watchCache(serving) })
 	working, stopWorking := context.WithCancel(ctx)
 	defer stopWorking()
 	worked := make(chan error, 1)

@@ -74,7 +74,8 @@ type house struct {
 	commit  execution.Commit
 }
 
-func newHouse(t testing.TB) *house {
+// newHouse builds it; each change may fit something to the pages before they are made.
+func newHouse(t testing.TB, changes ...func(*house, *web.Config)) *house {
 	t.Helper()
 	reached := granttest.New(t, granttest.Options{})
 	reached.AddUser("robot", registryPassword, granttest.Pull("ml/*"))
@@ -121,14 +122,18 @@ func newHouseAt(t testing.TB, reached *granttest.Registry) *house {
 	})
 	mailer, err := courier.NewMailer(courier.SMTP{})
 	h.must(err)
-	pages, err := web.New(web.Config{
+	config := web.Config{
 		Accounts: h.accounts, Projects: projects, Registries: h.registries, Selector: selector, Executions: h.executions,
 		Dispatch: h.dispatch, Broker: grants, Audit: kept, Channels: channels,
 		Outbox: outbox.New(outbox.Config{
 			Store: kept, Channels: channels, Mailer: mailer, Hooks: courier.NewHooks(courier.HooksConfig{}), Now: now, Logger: logger,
 		}),
 		Version: "1.2.3", Logger: logger, Now: now,
-	})
+	}
+	for _, change := range changes {
+		change(h, &config)
+	}
+	pages, err := web.New(config)
 	h.must(err)
 	h.server = httptest.NewServer(pages)
 	t.Cleanup(h.server.Close)

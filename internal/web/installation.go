@@ -5,4 +5,5 @@ func (s *site) installationRoutes() {
 	s.auditRoutes()
 	s.environmentRoutes()
 	s.workerRoutes()
+	s.cacheRoutes()
 }

@@ -66,6 +66,14 @@ func plotsOf(told []execution.Metadatum) (plots []plot, latest []setting) {
 
 func newPlot(name string, values []float64) plot {
 	least, most := slices.Min(values), slices.Max(values)
+	return plot{
+		Name: name, Points: polyline(values, least, most), Count: len(values),
+		Least: figure(least), Most: figure(most), Last: figure(values[len(values)-1]),
+	}
+}
+
+// polyline are the points of values, evenly apart, on a scale from least to most.
+func polyline(values []float64, least, most float64) string {
 	span := most - least
 	if span == 0 || math.IsInf(span, 0) || math.IsNaN(span) {
 		span = 1
@@ -77,10 +85,7 @@ func newPlot(name string, values []float64) plot {
 		y := plotHeight - (value-least)/span*plotHeight
 		fmt.Fprintf(&points, "%.1f,%.1f ", x, y)
 	}
-	return plot{
-		Name: name, Points: strings.TrimSpace(points.String()), Count: len(values),
-		Least: figure(least), Most: figure(most), Last: figure(values[len(values)-1]),
-	}
+	return strings.TrimSpace(points.String())
 }
 
 // thin keeps of each stretch of values its least and its most, so that peaks stay.

@@ -54,6 +54,18 @@ func (v *visit) remote() string {
 	return host
 }
 
+// link is the absolute address of a path here.
+func (v *visit) link(path string) string {
+	switch {
+	case v.site.config.Origin != "":
+		return v.site.config.Origin + path
+	case v.r.TLS != nil:
+		return "https://" + v.r.Host + path
+	default:
+		return "http://" + v.r.Host + path
+	}
+}
+
 // isAdmin reports whether the actor administers the page's organisation.
 func (v *visit) isAdmin() bool { return v.organization != nil && v.organization.Role == account.Admin }
 

@@ -1,7 +1,8 @@
 // Package web is the door for people: pages that a browser shows, made on the
 // server of templates, with htmx for what changes in place and server-sent events
 // for what goes on. It asks the same services as the API, holds no rules of its own,
-// and keeps nothing between requests but what a session's cookie names.
+// and keeps nothing between requests but what a session's cookie names, and what a
+// CacheWatch remembers of figures.
 //
 // Start with New; routes.go reads as a table of contents. Every page works without
 // JavaScript, but for what is live.
@@ -47,6 +48,9 @@ type Config struct {
 
 	// SignOn is the way to the provider that people sign in at; nil: there is none.
 	SignOn *signon.SignOn
+
+	// Cache is the pull-through cache inside the server; nil: there is none.
+	Cache *CacheWatch
 
 	// Origin is scheme://host, as people reach the server; "": as they asked.
 	Origin string

@@ -175,7 +175,16 @@ func (m Mirror) Referrers(ctx context.Context, client mirror.Client, ref image.R
 
 // Status tells how the cache is.
 func (m Mirror) Status(ctx context.Context, client mirror.Client) (wire.CacheStatus, error) {
-	status, err := m.Cache.Status(ctx, readerOf(client))
+	return m.status(ctx, readerOf(client))
+}
+
+// StatusFor tells a person how the cache is: a web.Cache.
+func (m Mirror) StatusFor(ctx context.Context, actor account.Actor) (wire.CacheStatus, error) {
+	return m.status(ctx, cache.Reader{Actor: actor})
+}
+
+func (m Mirror) status(ctx context.Context, reader cache.Reader) (wire.CacheStatus, error) {
+	status, err := m.Cache.Status(ctx, reader)
 	if err != nil {
 		return wire.CacheStatus{}, err
 	}
