@@ -10,7 +10,6 @@ import (
 	"testing"
 
 	"golang.org/x/net/html"
-	"golang.org/x/net/html/atom"
 
 	"fairlead.dev/fairlead/internal/audit"
 )
@@ -39,8 +38,8 @@ func auditPath(organization int64) string { return fmt.Sprintf("/o/%d/audit/", o
 // rowIDs are the ids of the rows that a page of the trail shows.
 func (s shown) rowIDs() (ids []int64) {
 	for node := range s.root.Descendants() {
-		if node.DataAtom == atom.Summary && strings.HasPrefix(attribute(node, "aria-label"), "Row ") {
-			id, _ := strconv.ParseInt(strings.TrimPrefix(attribute(node, "aria-label"), "Row "), 10, 64)
+		if text, found := strings.CutPrefix(attribute(node, "id"), "row-"); found {
+			id, _ := strconv.ParseInt(text, 10, 64)
 			ids = append(ids, id)
 		}
 	}
