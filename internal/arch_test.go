@@ -203,7 +203,7 @@ var plan = []room{
 	{
 		"web",
 		slices.Concat(words, nouns, []string{"broker", "dispatch", "outbox", "signon", "wire"}),
-		[]string{"github.com/dustin/go-humanize"},
+		[]string{"github.com/boombuler/barcode", "github.com/dustin/go-humanize"},
 		"the pages call nouns and trades, as the API does, and read a worker's report: no store, no SQL, no registry",
 	},
 	{

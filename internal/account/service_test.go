@@ -223,3 +223,23 @@ func TestAPasswordIsHashedByArgon2idAndBounded(t *testing.T) {
 		t.Errorf("%v, want all three mistakes at once", err)
 	}
 }
+
+func TestWhoeverChangesTheirPasswordShowsTheOneThatTheyHave(t *testing.T) {
+	s := newTown(t)
+	s.user("ada", account.Member)
+	here, text := s.browser("ada")
+	_, elsewhere := s.browser("ada")
+	fresh := secret.New("another-long-password")
+	code(t, "password_refused", s.ChangePassword(t.Context(), here, secret.New("not-hers-at-all"), fresh))
+	code(t, "password_length", s.ChangePassword(t.Context(), here, password, secret.New("short")))
+	s.good(elsewhere)
+	s.must(s.ChangePassword(t.Context(), here, password, fresh))
+	s.good(text)
+	s.over(elsewhere)
+	s.enter("ada", fresh)
+	for range 5 {
+		code(t, "password_refused", s.ChangePassword(t.Context(), here, secret.New("not-hers-at-all"), fresh))
+	}
+	code(t, "sign_in_throttled", s.ChangePassword(t.Context(), here, fresh, password))
+	refused(t, fault.Denied, s.ChangePassword(t.Context(), account.Actor{WorkerID: "w"}, fresh, password))
+}

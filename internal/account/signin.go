@@ -70,6 +70,29 @@ func (s *Service) prove(ctx context.Context, in SignIn) (user User, factor strin
 	return user, factor, nil
 }
 
+// ChangePassword replaces actor's own password, for who shows the one that it was,
+// and ends their other sessions: a browser that was left open is not enough to take
+// an account over. A wrong one is Invalid, and throttled like a sign-in.
+func (s *Service) ChangePassword(ctx context.Context, actor Actor, current, fresh secret.Text) error {
+	if actor.UserID == "" {
+		return fault.New(fault.Denied, "not_user", "only a user has a password")
+	}
+	attempt, err := s.throttle.admit(actor.Username, actor.Remote, s.now())
+	if err != nil {
+		return err
+	}
+	user, hash, err := s.store.UserByName(ctx, actor.Username)
+	if err != nil {
+		attempt.withdraw()
+		return err
+	}
+	if !s.passwords.Matches(hash, current) {
+		return s.refuse(ctx, s.event(actor, audit.UserPassword, 0, user.ID, user.Username), fault.InvalidField("current_password", "password_refused", "the password is wrong"))
+	}
+	attempt.withdraw() // it is right, and no sign-in
+	return s.setPassword(ctx, actor, actor.Username, fresh, true)
+}
+
 // refuse writes down that it was refused, and returns the refusal.
 func (s *Service) refuse(ctx context.Context, event audit.Event, refusal *fault.Error) error {
 	event.Result = refusal.Code

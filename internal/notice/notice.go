@@ -111,6 +111,9 @@ const (
 // statuses are what a channel may ask for of executions; all are final.
 var statuses = []string{"complete", "error", "stopped", "crashed"}
 
+// Statuses are all that a channel, or a person, may ask for.
+func Statuses() []string { return slices.Clone(statuses) }
+
 // DefaultStatuses are those that a channel is told of where it says nothing.
 func DefaultStatuses() []string { return []string{"error", "crashed"} }
 

@@ -23,6 +23,10 @@ type page struct {
 
 	status int // 200 if 0
 	form   *form
+
+	// inPlace is for what a form is answered with and has no address of its own,
+	// such as a text that is shown once: htmx gets the content alone, for #main.
+	inPlace bool
 }
 
 // part is a piece of a page, for htmx: a template that the file defines.
@@ -127,6 +131,10 @@ func (v *visit) fail(err error) {
 	status := statuses[f.Kind]
 	var failed error
 	if v.htmx {
+		if status == http.StatusUnprocessableEntity { // which htmx would put where the form asked for
+			v.w.Header().Set("HX-Retarget", "#wrong")
+			v.w.Header().Set("HX-Reswap", "innerHTML")
+		}
 		failed = part{file: "problem.html", name: "problem", data: f, status: status}.send(v)
 	} else {
 		failed = page{file: "problem.html", title: titleOf(f), data: f, status: status}.send(v)

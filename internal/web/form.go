@@ -49,6 +49,9 @@ func (f *form) has(name string) bool { return f.values.Get(name) != "" }
 // secret is a field's text as it was typed.
 func (f *form) secret(name string) secret.Text { return secret.New(f.values.Get(name)) }
 
+// all are the values of a field that has several, such as boxes of one name.
+func (f *form) all(name string) []string { return f.values[name] }
+
 // lines are the lines of a field that are not empty.
 func (f *form) lines(name string) []string {
 	var lines []string
@@ -127,6 +130,7 @@ func (v *visit) refuse(f *form, err error, again page, names ...string) (answer,
 	f.blame(refused, names)
 	status := http.StatusUnprocessableEntity
 	if v.htmx {
+		v.w.Header().Set("HX-Reswap", "none") // whatever the form asked for: the messages find their places
 		return part{file: "form.html", name: "problems", data: problems{f, names}, status: status}, nil
 	}
 	again.form, again.status = f, status

@@ -106,7 +106,7 @@ func newHouseAt(t testing.TB, reached *granttest.Registry) *house {
 
 	catalogue := grant.NewCatalogue(grant.Config{Transport: granttest.NewTransport(t, h.registry), Now: now, Logger: logger})
 	bell := new(execution.Bell)
-	h.accounts = account.NewService(kept, now)
+	h.accounts = account.NewService(kept, now).WithSealer(adapter.Sealer{Vault: sealing})
 	projects := project.NewService(kept, h.accounts, adapter.Sealer{Vault: sealing}, adapter.Hosts{}, now)
 	h.registries = registry.NewService(kept, h.accounts, adapter.Kinds{Catalogue: catalogue}, adapter.Sealer{Vault: sealing}, now)
 	selector := registry.NewSelector(kept)

@@ -63,7 +63,11 @@ func (s *views) page(to io.Writer, v *visit, p page) error {
 	if form == nil {
 		form = formOf(nil)
 	}
-	return parsed.ExecuteTemplate(to, "layout", frame{Visit: v, Title: p.title, Said: v.said(), Nav: v.nav(), Form: form, Data: p.data})
+	name := "layout"
+	if p.inPlace && v.htmx {
+		name = "content"
+	}
+	return parsed.ExecuteTemplate(to, name, frame{Visit: v, Title: p.title, Said: v.said(), Nav: v.nav(), Form: form, Data: p.data})
 }
 
 func (s *views) part(to io.Writer, v *visit, p part) error {
@@ -102,6 +106,7 @@ func (s *views) functions() template.FuncMap {
 		"ofKind":   newKindField,
 		"initials": initials,
 		"prose":    proseOf,
+		"asked":    func(form *form, b boxes) boxes { b.Problem = form.Problem(b.Name); return b },
 		"pair":     func(a, b any) [2]any { return [2]any{a, b} },
 	}
 }

@@ -72,9 +72,13 @@
   document.addEventListener("click", function (event) {
     var button = event.target.closest("[data-copy]");
     if (!button) return;
-    var text = document.getElementById(button.getAttribute("data-copy")).textContent;
+    var holder = document.getElementById(button.getAttribute("data-copy"));
     var told = button.textContent;
-    navigator.clipboard.writeText(text).then(function () {
+    if (!navigator.clipboard) { // without https there is none: it is marked, for Ctrl-C
+      getSelection().selectAllChildren(holder);
+      return;
+    }
+    navigator.clipboard.writeText(holder.textContent).then(function () {
       button.textContent = "Copied";
       setTimeout(function () { button.textContent = told; }, 1500);
     });
