@@ -12,6 +12,25 @@ func (s *site) peopleRoutes() {
 	s.on("POST /settings/second-factor/begin/{$}", user, s.beginSecondFactor)
 	s.on("POST /settings/second-factor/confirm/{$}", user, s.confirmSecondFactor)
 	s.on("POST /settings/second-factor/off/{$}", user, s.disableSecondFactor)
+
+	s.on("GET /auth/tokens/{$}", user, s.listTokens)
+	s.on("POST /auth/tokens/{$}", user, s.createToken)
+	s.on("POST /auth/tokens/{token}/delete/{$}", user, s.deleteToken)
+
+	s.on("GET /device/{$}", user, s.showDevice)
+	s.on("POST /device/{$}", user, s.askDevice)
+	s.on("POST /device/decide/{$}", user, s.decideDevice)
+	s.on("GET /invitations/{text}/{$}", anybody, s.showInvitation)
+	s.on("POST /invitations/{text}/{$}", anybody, s.acceptInvitation)
+	s.on("POST /invitations/{text}/join/{$}", user, s.joinByInvitation)
+
+	s.on("GET /o/{organization}/members/{$}", user, s.listMembers)
+	s.on("POST /o/{organization}/members/{$}", user, s.addMember)
+	s.on("POST /o/{organization}/members/{username}/role/{$}", user, s.changeRole)
+	s.on("POST /o/{organization}/members/{username}/remove/{$}", user, s.removeMember)
+	s.on("GET /o/{organization}/invitations/{$}", user, s.listInvitations)
+	s.on("POST /o/{organization}/invitations/{$}", user, s.invite)
+	s.on("POST /o/{organization}/invitations/{invitation}/revoke/{$}", user, s.revokeInvitation)
 }
 
 // boxes ask for several of a few things.
