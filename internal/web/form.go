@@ -52,6 +52,9 @@ func (f *form) secret(name string) secret.Text { return secret.New(f.values.Get(
 // all are the values of a field that has several, such as boxes of one name.
 func (f *form) all(name string) []string { return f.values[name] }
 
+// forget takes what may be a secret out of the form, before a page shows it again.
+func (f *form) forget(name string) { f.values.Del(name) }
+
 // lines are the lines of a field that are not empty.
 func (f *form) lines(name string) []string {
 	var lines []string

@@ -31,6 +31,17 @@ func (s *site) peopleRoutes() {
 	s.on("GET /o/{organization}/invitations/{$}", user, s.listInvitations)
 	s.on("POST /o/{organization}/invitations/{$}", user, s.invite)
 	s.on("POST /o/{organization}/invitations/{invitation}/revoke/{$}", user, s.revokeInvitation)
+
+	s.on("GET /o/{organization}/settings/{$}", user, s.showOrganization)
+	s.on("GET /o/{organization}/settings/new-channel/{$}", user, s.showNewChannel)
+	s.on("POST /o/{organization}/settings/channels/{$}", user, s.createChannel)
+	s.on("GET /o/{organization}/settings/channels/{channel}/{$}", user, s.showChannel)
+	s.on("POST /o/{organization}/settings/channels/{channel}/{$}", user, s.changeChannel)
+	s.on("POST /o/{organization}/settings/channels/{channel}/test/{$}", user, s.testChannel)
+	s.on("POST /o/{organization}/settings/channels/{channel}/pause/{$}", user, s.pauseChannel)
+	s.on("POST /o/{organization}/settings/channels/{channel}/resume/{$}", user, s.resumeChannel)
+	s.on("POST /o/{organization}/settings/channels/{channel}/secret/{$}", user, s.renewChannelSecret)
+	s.on("POST /o/{organization}/settings/channels/{channel}/delete/{$}", user, s.deleteChannel)
 }
 
 // boxes ask for several of a few things.

@@ -132,10 +132,16 @@ func (v *visit) identify() error {
 func (v *visit) choose() error {
 	key := v.path("organization")
 	last := v.cookie(organizationCookie)
+	_, err := strconv.ParseInt(key, 10, 64)
+	isName := err != nil // as links in notices have it
 	for i := range v.organizations {
-		id := strconv.FormatInt(v.organizations[i].Organization.ID, 10)
-		if id == key || key == "" && id == last {
+		at := v.organizations[i].Organization
+		id := strconv.FormatInt(at.ID, 10)
+		switch {
+		case key == "" && id == last, id == key:
 			v.organization = &v.organizations[i]
+		case key != "" && isName && strings.EqualFold(at.Name, key):
+			v.organization, key = &v.organizations[i], id
 		}
 	}
 	missing := key != "" && v.organization == nil
