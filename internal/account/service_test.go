@@ -243,3 +243,22 @@ func TestWhoeverChangesTheirPasswordShowsTheOneThatTheyHave(t *testing.T) {
 	code(t, "sign_in_throttled", s.ChangePassword(t.Context(), here, fresh, password))
 	refused(t, fault.Denied, s.ChangePassword(t.Context(), account.Actor{WorkerID: "w"}, fresh, password))
 }
+
+func TestOperatorsAloneSeeTheUsers(t *testing.T) {
+	g := newGuarded(t)
+	users, count, err := g.Users(t.Context(), g.root, "A", 0, 0)
+	g.must(err)
+	if count != 1 || len(users) != 1 || users[0].Username != "ada" {
+		t.Errorf("%d users: %+v", count, users)
+	}
+	user, factor, err := g.User(t.Context(), g.root, "ADA")
+	if err != nil || user.Username != "ada" || !factor.On || factor.RecoveryCodes != 10 {
+		t.Errorf("%+v, %+v, %v", user, factor, err)
+	}
+	_, _, err = g.User(t.Context(), g.root, "nobody")
+	refused(t, fault.NotFound, err)
+	_, _, err = g.Users(t.Context(), g.ada, "", 0, 0)
+	refused(t, fault.Denied, err)
+	_, _, err = g.User(t.Context(), g.ada, "ada")
+	refused(t, fault.Denied, err)
+}

@@ -36,6 +36,10 @@ type UserStore interface {
 	SetPassword(ctx context.Context, userID, passwordHash string, event audit.Event) error
 	UserByID(ctx context.Context, id string) (User, error)
 
+	// Users are those whose name in small letters begins with prefix, ordered by it,
+	// and the count of all of them.
+	Users(ctx context.Context, prefix string, limit, offset int) ([]User, int, error)
+
 	// UserByName ignores case and also returns the password's hash.
 	UserByName(ctx context.Context, username string) (user User, passwordHash string, err error)
 }

@@ -79,6 +79,24 @@ func (s *Store) UserByName(ctx context.Context, username string) (user account.U
 	return user, passwordHash, err
 }
 
+// Users implements account.UserStore.
+func (s *Store) Users(ctx context.Context, prefix string, limit, offset int) (users []account.User, count int, err error) {
+	const begins = ` FROM users WHERE substr(lower(username), 1, length($1)) = $1`
+	err = s.snapshot(ctx, userNoun.named(prefix), func(r runner) error {
+		if err := r.row(ctx, `SELECT count(*)`+begins, prefix).Scan(&count); err != nil {
+			return err
+		}
+		rows, err := r.query(ctx, `SELECT id, username, email, operator, created_at`+begins+` ORDER BY lower(username) LIMIT $2 OFFSET $3`,
+			prefix, limit, offset)
+		users, err = collect(rows, err, func(row scanner) (user account.User, err error) {
+			err = row.Scan(&user.ID, &user.Username, &user.Email, &user.Operator, instant{&user.CreatedAt})
+			return user, err
+		})
+		return err
+	})
+	return users, count, err
+}
+
 func insertUser(ctx context.Context, tx *Tx, user account.User, passwordHash string) error {
 	_, err := tx.exec(ctx, `
 		INSERT INTO users (id, username, email, password_hash, operator, created_at)

@@ -42,6 +42,14 @@ func (s *site) peopleRoutes() {
 	s.on("POST /o/{organization}/settings/channels/{channel}/resume/{$}", user, s.resumeChannel)
 	s.on("POST /o/{organization}/settings/channels/{channel}/secret/{$}", user, s.renewChannelSecret)
 	s.on("POST /o/{organization}/settings/channels/{channel}/delete/{$}", user, s.deleteChannel)
+
+	s.on("GET /users/{$}", operator, s.listUsers)
+	s.on("POST /users/{$}", operator, s.createUser)
+	s.on("GET /users/{username}/{$}", operator, s.showUser)
+	s.on("POST /users/{username}/password/{$}", operator, s.setPassword)
+	s.on("POST /users/{username}/second-factor/reset/{$}", operator, s.resetSecondFactor)
+	s.on("GET /organizations/{$}", operator, s.showNewOrganization)
+	s.on("POST /organizations/{$}", operator, s.createOrganization)
 }
 
 // boxes ask for several of a few things.

@@ -40,6 +40,31 @@ var users = []sentence{
 		h.check(err)
 		h.same("other", hash)
 	}},
+	{"users are listed by the beginning of their name, in its order, page by page", func(h *house) {
+		for _, name := range []string{"Bea", "al_", "ben", "Adam"} {
+			h.user(name)
+		}
+		list := func(prefix string, limit, offset, wantCount int, want ...string) {
+			h.Helper()
+			users, count, err := h.Users(h.ctx, prefix, limit, offset)
+			h.check(err)
+			var names []string
+			for _, user := range users {
+				names = append(names, user.Username)
+			}
+			h.same(want, names)
+			h.same(wantCount, count)
+		}
+		list("", 10, 0, 5, "ada", "Adam", "al_", "Bea", "ben")
+		list("", 2, 1, 5, "Adam", "al_")
+		list("b", 10, 0, 2, "Bea", "ben")
+		list("ada", 1, 1, 2, "Adam")
+		list("a%", 10, 0, 0)
+		list("a__", 10, 0, 0)
+		users, _, err := h.Users(h.ctx, "ada", 1, 0)
+		h.check(err)
+		h.same([]account.User{h.ada}, users)
+	}},
 	{"an unknown user is not found", func(h *house) {
 		_, err := h.UserByID(h.ctx, "nobody")
 		h.refused(fault.NotFound, err)
