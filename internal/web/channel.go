@@ -56,8 +56,8 @@ func goodOf(state notice.MessageState) string {
 var (
 	deliveryWords = map[notice.MessageState]string{notice.Delivered: "delivered", notice.GivenUp: "given up", notice.Waiting: "waits"}
 	eventWords    = map[notice.Event]string{
-		notice.CredentialFails: "a registry credential fails its check", notice.CredentialWorks: "it works again",
-		notice.CredentialExpires: "its secret ends soon", notice.ExecutionEnds: "an execution ends",
+		notice.CredentialFails: "a registry credential fails its check", notice.CredentialWorks: "one works again",
+		notice.CredentialExpires: "the secret of one ends soon", notice.ExecutionEnds: "an execution ends",
 		notice.Test: "a test", notice.Digest: "several notices together",
 	}
 )
@@ -325,13 +325,12 @@ func (s *site) testChannel(v *visit) (answer, error) {
 	if err != nil {
 		return s.refuseChannel(v, nil, err)
 	}
-	said := "The test was delivered."
 	for _, m := range messages {
 		if m.State != notice.Delivered {
-			said = "The test did not arrive: " + m.Sentence
+			return s.refuseChannel(v, nil, fault.New(fault.Unavailable, m.Code, "The test did not arrive: %s", m.Sentence))
 		}
 	}
-	return seeOther{to: v.channelView(found).Path, said: said}, nil
+	return seeOther{to: v.channelView(found).Path, said: "The test was delivered."}, nil
 }
 
 func (s *site) pauseChannel(v *visit) (answer, error) {

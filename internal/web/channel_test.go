@@ -42,7 +42,7 @@ func TestAdminsMakeWebhooksWhoseSecretIsShownOnce(t *testing.T) {
 			t.Error("a secret is shown again, or the name became HTML")
 		}
 	}
-	ada.post(path+"test/", url.Values{}).wants(t, http.StatusOK, "The test did not arrive", "given up")
+	ada.post(path+"test/", url.Values{}).wants(t, http.StatusUnprocessableEntity, "The test did not arrive", "given up")
 	ada.post(path+"pause/", url.Values{}).wants(t, http.StatusOK, "The channel is paused", "Resume")
 	ada.post(path+"resume/", url.Values{}).wants(t, http.StatusOK, "The channel tells again")
 	form = url.Values{"name": {"chat"}, "events": {"credential.fails"}, "statuses": {"<i>"}}

@@ -22,7 +22,7 @@ func TestWhoeverIsInvitedMakesAnAccountAndIsSignedIn(t *testing.T) {
 	link := h.invite(account.NewInvitation{Email: "<i/id=evil>@acme.example", Role: account.Admin})
 	v := h.visitor("")
 	asked := v.get(link)
-	asked.wants(t, http.StatusOK, "Join acme", "ada invites you", "as admin")
+	asked.wants(t, http.StatusOK, "Join acme", "ada invites you", "as an admin")
 	if asked.byID("evil") != nil || asked.header.Get("Referrer-Policy") != "strict-origin" || asked.header.Get("Cache-Control") != "no-store" {
 		t.Errorf("the address became HTML, or the link is told to others: %v", asked.header)
 	}

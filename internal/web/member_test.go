@@ -47,7 +47,7 @@ func TestAnInvitationsLinkIsShownOnceAndRevoked(t *testing.T) {
 	if !found || made.header.Get("Cache-Control") != "no-store" {
 		t.Fatalf("the link is %q, of %v", link, made.header)
 	}
-	h.visitor("").get(link).wants(t, http.StatusOK, "ada invites you", "as admin")
+	h.visitor("").get(link).wants(t, http.StatusOK, "ada invites you", "as an admin")
 	list := ada.get("/o/1/invitations/")
 	list.wants(t, http.StatusOK, "grace@acme.example", "4 weeks from now")
 	if strings.Contains(list.text, strings.Split(link, "/")[2]) {

@@ -34,7 +34,7 @@ func TestPeopleLookAfterTheirAccountAndWhoJoinsThem(t *testing.T) {
 	b.Axe()
 	var key string
 	b.Evaluate(`document.getElementById("key").textContent`, &key)
-	b.Expect("422")
+	b.Expect("/confirm/: 422")
 	b.Fill("Code", "000000")
 	b.Click("Confirm")
 	b.Sees("this is not the code of the new key")
@@ -50,6 +50,7 @@ func TestPeopleLookAfterTheirAccountAndWhoJoinsThem(t *testing.T) {
 	b.Axe()
 
 	b.Visit(s.url + "/auth/tokens/")
+	b.Expect("/auth/tokens/: 422")
 	b.Fill("Name", "not a name")
 	b.Click("Make the token")
 	b.Sees("is not a name")
@@ -103,6 +104,7 @@ func TestPeopleLookAfterTheirAccountAndWhoJoinsThem(t *testing.T) {
 	b.Click("Make the channel")
 	b.Sees("The signing secret of chat")
 	b.Click("To the channel")
+	b.Expect("/test/: 422")
 	b.Click("Send a test")
 	b.Sees("The test did not arrive")
 	b.Axe()
