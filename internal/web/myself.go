@@ -131,8 +131,6 @@ func (s *site) endOtherSessions(v *visit) (answer, error) {
 	return seeOther{to: myselfPath, said: "All your other sessions have ended."}, nil
 }
 
-const secondFactorPath = "/settings/second-factor/"
-
 // secondFactorPage shows whether there is one, and what can be done about it.
 func (s *site) secondFactorPage(v *visit) (page, error) {
 	state, err := s.config.Accounts.TOTPState(v.ctx(), v.actor)

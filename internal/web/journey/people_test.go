@@ -23,7 +23,7 @@ func (s *server) enter(b *browsertest.Browser, who person) {
 
 func TestPeopleLookAfterTheirAccountAndWhoJoinsThem(t *testing.T) {
 	t.Parallel()
-	s := startServer(t, "--worker=false")
+	s := startServer(t, "--worker=false", "--smtp-address", "127.0.0.1:1", "--smtp-from", "fairlead@acme.example", "--smtp-tls", "none")
 	b := browsertest.New(t)
 	s.enter(b, s.admin)
 
@@ -44,6 +44,11 @@ func TestPeopleLookAfterTheirAccountAndWhoJoinsThem(t *testing.T) {
 	b.Fill("Code", code)
 	b.Click("Confirm")
 	b.Sees("They are shown this once")
+	var focused string
+	b.Evaluate(`document.activeElement.id`, &focused)
+	if focused != "main" {
+		t.Errorf("the focus is at %q, not at what is new", focused)
+	}
 	b.Axe()
 	b.Click("I have kept them")
 	b.Sees("10 recovery codes left")
@@ -64,8 +69,10 @@ func TestPeopleLookAfterTheirAccountAndWhoJoinsThem(t *testing.T) {
 	b.Axe()
 
 	b.Visit(s.url + "/o/1/invitations/")
+	b.Fill("E-mail optional", "grace@acme.example")
 	b.Click("Make the invitation")
 	b.Sees("Copy the link now.")
+	b.Sees("It could not be mailed") // nobody listens there, and the link is good all the same
 	var link string
 	b.Evaluate(`document.getElementById("link").textContent`, &link)
 	guest := browsertest.New(t)
@@ -91,6 +98,16 @@ func TestPeopleLookAfterTheirAccountAndWhoJoinsThem(t *testing.T) {
 	guest.Axe()
 	guest.Click("Approve")
 	guest.Sees("gpu-7 is approved")
+	guest.Visit(s.url + "/settings/")
+	guest.Click("failed")
+	guest.Axe()
+	guest.Click("Save")
+	guest.Sees("Your notices are saved")
+	var wants bool
+	guest.Evaluate(`document.getElementById("executions-error").checked`, &wants)
+	if !wants {
+		t.Error("the notices that were asked for are not kept")
+	}
 
 	b.Visit(s.url + "/o/1/members/")
 	b.Sees("grace")

@@ -68,6 +68,11 @@
     if (first) first.focus();
   }
 
+  // Whoever goes by keyboard or by ear is led to a content that took another's place.
+  document.addEventListener("htmx:afterSwap", function (event) {
+    if (event.detail.target.id === "main") event.detail.target.focus({ preventScroll: true });
+  });
+
   // Buttons that copy what an element holds.
   document.addEventListener("click", function (event) {
     var button = event.target.closest("[data-copy]");
