@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"fairlead.dev/fairlead/internal/account"
@@ -12,11 +13,28 @@ import (
 	"fairlead.dev/fairlead/internal/secret"
 )
 
-type organizationData struct {
-	Organization account.Organization
-	Path         string
-	Channels     []channelView
-	Mails        bool
+// channelOwner is whose channels a page is about.
+type channelOwner struct {
+	Organization account.Organization // the zero one: the installation
+	Key          string               // of the organisation
+	Path, Title  string
+}
+
+// IsInstallation reports whether it is no organisation.
+func (o channelOwner) IsInstallation() bool { return o.Organization.ID == 0 }
+
+func (v *visit) channelOwner() channelOwner {
+	if v.path("organization") == "" {
+		return channelOwner{Path: "/notices/", Title: "Notices of the installation"}
+	}
+	at := v.organization.Organization
+	return channelOwner{at, strconv.FormatInt(at.ID, 10), v.organizationPath() + "settings/", "Settings of " + at.Name}
+}
+
+type channelsData struct {
+	Owner    channelOwner
+	Channels []channelView
+	Mails    bool
 }
 
 // channelView is a channel as the pages show it.
@@ -57,27 +75,26 @@ var (
 	deliveryWords = map[notice.MessageState]string{notice.Delivered: "delivered", notice.GivenUp: "given up", notice.Waiting: "waits"}
 	eventWords    = map[notice.Event]string{
 		notice.CredentialFails: "a registry credential fails its check", notice.CredentialWorks: "one works again",
-		notice.CredentialExpires: "the secret of one ends soon", notice.ExecutionEnds: "an execution ends",
+		notice.CredentialExpires: "the secret of one ends soon", notice.ExecutionEnds: "an execution ends", notice.WorkerLost: "a worker is lost",
 		notice.Test: "a test", notice.Digest: "several notices together",
 	}
 )
 
-func (v *visit) organizationSettingsPath() string { return v.organizationPath() + "settings/" }
-
 func (v *visit) channelView(c notice.Channel) channelView {
-	return channelView{c, v.organizationSettingsPath() + "channels/" + c.ID + "/"}
+	return channelView{c, v.channelOwner().Path + "channels/" + c.ID + "/"}
 }
 
-func (s *site) showOrganization(v *visit) (answer, error) {
-	channels, err := s.config.Channels.List(v.ctx(), v.actor, v.path("organization"), false)
+func (s *site) listChannels(v *visit) (answer, error) {
+	owner := v.channelOwner()
+	channels, err := s.config.Channels.List(v.ctx(), v.actor, owner.Key, owner.IsInstallation())
 	if err != nil {
 		return nil, err
 	}
-	data := organizationData{Organization: v.organization.Organization, Path: v.organizationSettingsPath(), Mails: s.config.Outbox.Mails()}
+	data := channelsData{Owner: owner, Mails: s.config.Outbox.Mails()}
 	for _, c := range channels {
 		data.Channels = append(data.Channels, v.channelView(c))
 	}
-	return page{file: "organization.html", title: "Settings of " + data.Organization.Name, data: data}, nil
+	return page{file: "channels.html", title: owner.Title, data: data}, nil
 }
 
 // channelForm is what a channel is made from, or changed by.
@@ -86,6 +103,7 @@ type channelForm struct {
 	Channel          string // its id; "": a new one
 	Events, Statuses boxes
 	ProjectsHint     string
+	Installation     bool // which has no executions
 }
 
 // IsEmail reports whether it is about addresses, and not about a webhook.
@@ -100,35 +118,38 @@ func (v *visit) channelForm(f *form, action string, c notice.Channel) channelFor
 	if f != nil {
 		events, wanted = f.all("events"), f.all("statuses")
 	}
+	owner := v.channelOwner()
 	asked := channelForm{
-		Action: action, Way: string(c.Way), Channel: c.ID,
+		Action: action, Way: string(c.Way), Channel: c.ID, Installation: owner.IsInstallation(),
 		Events:   boxes{Name: "events", Label: "Tell when"},
 		Statuses: statusBoxes("statuses", "Of executions, those that end as", wanted),
 	}
-	asked.ProjectsHint = fmt.Sprintf("Of these projects alone, one a line, as %s/NAME. Empty: of all.", v.OrganizationName())
-	for _, event := range notice.EventsOf(v.organization.Organization.ID) {
+	asked.ProjectsHint = fmt.Sprintf("Of these projects alone, one a line, as %s/NAME. Empty: of all.", owner.Organization.Name)
+	for _, event := range notice.EventsOf(owner.Organization.ID) {
 		asked.Events.Boxes = append(asked.Events.Boxes, box{string(event), eventWords[event], slices.Contains(events, string(event))})
 	}
 	return asked
 }
 
 type newChannelData struct {
-	Path string
-	Form channelForm
+	Owner channelOwner
+	Form  channelForm
 }
 
 func (s *site) newChannelPage(v *visit, f *form, way notice.Way) page {
-	draft := notice.Channel{Way: way, Events: notice.EventsOf(v.organization.Organization.ID), Statuses: notice.DefaultStatuses()}
-	path := v.organizationSettingsPath()
+	owner := v.channelOwner()
+	draft := notice.Channel{Way: way, Events: notice.EventsOf(owner.Organization.ID), Statuses: notice.DefaultStatuses()}
 	return page{
 		file: "newchannel.html", title: "New notice channel", form: f,
-		data: newChannelData{path, v.channelForm(f, path+"channels/", draft)},
+		data: newChannelData{owner, v.channelForm(f, owner.Path+"channels/", draft)},
 	}
 }
 
 func (s *site) showNewChannel(v *visit) (answer, error) {
-	if err := v.actor.MayAdminister(v.organization.Organization); err != nil {
-		return nil, err
+	if owner := v.channelOwner(); !owner.IsInstallation() { // the route lets operators alone in there
+		if err := v.actor.MayAdminister(owner.Organization); err != nil {
+			return nil, err
+		}
 	}
 	return s.newChannelPage(v, nil, wayOf(v.r.URL.Query().Get("way"))), nil
 }
@@ -157,14 +178,14 @@ func (s *site) createChannel(v *visit) (answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	way := wayOf(f.get("way"))
+	owner, way := v.channelOwner(), wayOf(f.get("way"))
 	var made notice.Channel
 	var signing secret.Text
 	if len(f.all("events")) == 0 { // to the service, none are all that there are
 		err = fault.InvalidField("events", "blank", "say at least one event")
 	} else {
 		made, signing, err = s.config.Channels.Create(v.ctx(), v.actor, notice.Draft{
-			Organization: v.path("organization"), Name: f.get("name"), Way: way, Addresses: f.lines("addresses"), URL: f.get("url"),
+			Organization: owner.Key, Installation: owner.IsInstallation(), Name: f.get("name"), Way: way, Addresses: f.lines("addresses"), URL: f.get("url"),
 			Events: f.events(), Projects: f.lines("projects"), Statuses: f.all("statuses"),
 		})
 	}
@@ -186,11 +207,11 @@ func (f *form) events() []notice.Event {
 	return events
 }
 
-// channel is the one that the address names, of the organisation that it names.
+// channel is the one that the address names, of the owner that it names.
 func (s *site) channel(v *visit) (notice.Channel, error) {
 	found, err := s.config.Channels.Get(v.ctx(), v.actor, v.path("channel"))
-	if err == nil && found.OrganizationID != v.organization.Organization.ID {
-		err = fault.New(fault.NotFound, "channel_unknown", "%s has no such notice channel", v.OrganizationName())
+	if err == nil && found.OrganizationID != v.channelOwner().Organization.ID {
+		err = fault.New(fault.NotFound, "channel_unknown", "there is no such notice channel here")
 	}
 	return found, err
 }
@@ -200,7 +221,7 @@ type channelData struct {
 	Form       channelForm
 	Deliveries []deliveryView
 	Pager      pager
-	Back       string
+	Owner      channelOwner
 }
 
 // deliveryView is what a channel was told, or is to be told.
@@ -237,7 +258,7 @@ func (s *site) channelPage(v *visit, f *form) (page, error) {
 	shown := v.channelView(found)
 	data := channelData{
 		channelView: shown, Form: v.channelForm(f, shown.Path, found), Pager: pagerOf(v.r.URL, offset, len(messages), count),
-		Back: v.organizationSettingsPath(),
+		Owner: v.channelOwner(),
 	}
 	for _, m := range messages {
 		data.Deliveries = append(data.Deliveries, deliveryView{m})
@@ -372,5 +393,5 @@ func (s *site) deleteChannel(v *visit) (answer, error) {
 	if err := s.config.Channels.Delete(v.ctx(), v.actor, found.ID); err != nil {
 		return nil, err
 	}
-	return seeOther{to: v.organizationSettingsPath(), said: fmt.Sprintf("The channel %s is deleted.", found.Name)}, nil
+	return seeOther{to: v.channelOwner().Path, said: fmt.Sprintf("The channel %s is deleted.", found.Name)}, nil
 }

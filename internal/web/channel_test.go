@@ -74,3 +74,21 @@ func TestAnOrganizationsPagesAreFoundByItsNameAsWellAsItsNumber(t *testing.T) {
 	v.get("/o/ACME/members/").wants(t, http.StatusOK, "Members of acme")
 	v.get("/o/evil/members/").wants(t, http.StatusNotFound)
 }
+
+func TestOperatorsMakeTheChannelsOfTheInstallation(t *testing.T) {
+	h := newHouse(t)
+	for _, path := range []string{"/notices/", "/notices/new-channel/"} {
+		h.visitor("ada").get(path).wants(t, http.StatusForbidden)
+	}
+	root := h.visitor("root")
+	root.get("/notices/").wants(t, http.StatusOK, "Notices of the installation", "Nobody is told of anything yet")
+	if asked := root.get("/notices/new-channel/"); asked.byID("events-worker.lost") == nil || asked.byID("projects") != nil {
+		t.Errorf("it asks %s", asked.words())
+	}
+	form := url.Values{"way": {"webhook"}, "name": {"machines"}, "url": {"https://127.0.0.1:1/hook"}, "events": {"worker.lost"}}
+	path := root.post("/notices/channels/", form).link("/notices/channels/")
+	root.get("/notices/").wants(t, http.StatusOK, "machines", "a worker is lost")
+	root.post(path, url.Values{"name": {"lost"}, "events": {"worker.lost"}}).wants(t, http.StatusOK, "The channel is changed", "lost")
+	root.get("/o/1/settings"+strings.TrimPrefix(path, "/notices")).wants(t, http.StatusNotFound, "there is no such notice channel here")
+	root.post(path+"delete/", url.Values{}).wants(t, http.StatusOK, "The channel lost is deleted", "Notices of the installation")
+}

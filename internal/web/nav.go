@@ -35,7 +35,7 @@ func (v *visit) nav() []navGroup {
 	installation := []navLink{{Title: "Environments", To: "/environments/"}}
 	if v.actor.Operator {
 		installation = append(installation, navLink{Title: "Workers", To: "/workers/"}, navLink{Title: "Cache", To: "/cache/"}, navLink{Title: "All audit", To: "/audit/"},
-			navLink{Title: "Users", To: "/users/"})
+			navLink{Title: "Notices", To: "/notices/"}, navLink{Title: "Users", To: "/users/"})
 	}
 	groups = append(groups, navGroup{"Installation", installation})
 	for i := range groups {

@@ -32,16 +32,8 @@ func (s *site) peopleRoutes() {
 	s.on("POST /o/{organization}/invitations/{$}", user, s.invite)
 	s.on("POST /o/{organization}/invitations/{invitation}/revoke/{$}", user, s.revokeInvitation)
 
-	s.on("GET /o/{organization}/settings/{$}", user, s.showOrganization)
-	s.on("GET /o/{organization}/settings/new-channel/{$}", user, s.showNewChannel)
-	s.on("POST /o/{organization}/settings/channels/{$}", user, s.createChannel)
-	s.on("GET /o/{organization}/settings/channels/{channel}/{$}", user, s.showChannel)
-	s.on("POST /o/{organization}/settings/channels/{channel}/{$}", user, s.changeChannel)
-	s.on("POST /o/{organization}/settings/channels/{channel}/test/{$}", user, s.testChannel)
-	s.on("POST /o/{organization}/settings/channels/{channel}/pause/{$}", user, s.pauseChannel)
-	s.on("POST /o/{organization}/settings/channels/{channel}/resume/{$}", user, s.resumeChannel)
-	s.on("POST /o/{organization}/settings/channels/{channel}/secret/{$}", user, s.renewChannelSecret)
-	s.on("POST /o/{organization}/settings/channels/{channel}/delete/{$}", user, s.deleteChannel)
+	s.channelRoutes("/o/{organization}/settings/", user)
+	s.channelRoutes("/notices/", operator)
 
 	s.on("GET /users/{$}", operator, s.listUsers)
 	s.on("POST /users/{$}", operator, s.createUser)
@@ -50,6 +42,21 @@ func (s *site) peopleRoutes() {
 	s.on("POST /users/{username}/second-factor/reset/{$}", operator, s.resetSecondFactor)
 	s.on("GET /organizations/{$}", operator, s.showNewOrganization)
 	s.on("POST /organizations/{$}", operator, s.createOrganization)
+}
+
+// channelRoutes are the pages of notice channels, of an organisation or of the
+// installation.
+func (s *site) channelRoutes(at string, who who) {
+	s.on("GET "+at+"{$}", who, s.listChannels)
+	s.on("GET "+at+"new-channel/{$}", who, s.showNewChannel)
+	s.on("POST "+at+"channels/{$}", who, s.createChannel)
+	s.on("GET "+at+"channels/{channel}/{$}", who, s.showChannel)
+	s.on("POST "+at+"channels/{channel}/{$}", who, s.changeChannel)
+	s.on("POST "+at+"channels/{channel}/test/{$}", who, s.testChannel)
+	s.on("POST "+at+"channels/{channel}/pause/{$}", who, s.pauseChannel)
+	s.on("POST "+at+"channels/{channel}/resume/{$}", who, s.resumeChannel)
+	s.on("POST "+at+"channels/{channel}/secret/{$}", who, s.renewChannelSecret)
+	s.on("POST "+at+"channels/{channel}/delete/{$}", who, s.deleteChannel)
 }
 
 // boxes ask for several of a few things.

@@ -125,7 +125,7 @@ func TestPeopleLookAfterTheirAccountAndWhoJoinsThem(t *testing.T) {
 	b.Click("Send a test")
 	b.Sees("The test did not arrive")
 	b.Axe()
-	for _, path := range []string{"/users/", "/users/grace/", "/organizations/", "/settings/password/", "/device/"} {
+	for _, path := range []string{"/users/", "/users/grace/", "/organizations/", "/settings/password/", "/device/", "/notices/", "/notices/new-channel/"} {
 		b.Visit(s.url + path)
 		b.Axe()
 	}
