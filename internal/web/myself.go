@@ -16,8 +16,9 @@ type myselfData struct {
 	User     account.User
 	Factor   account.TOTPState
 	Sessions []sessionView
-	Others   bool // there is a session to end beside this one
-	Mails    bool // this server sends mail
+	Others   bool   // there is a session to end beside this one
+	Mails    bool   // this server sends mail
+	Provider string // that people sign in at; "": there is none
 	Wish     boxes
 }
 
@@ -39,6 +40,9 @@ func (s *site) showMyself(v *visit) (answer, error) {
 // those that are kept.
 func (s *site) myselfPage(v *visit, f *form) (page, error) {
 	data := myselfData{Mails: s.config.Outbox.Mails()}
+	if s.config.SignOn != nil {
+		data.Provider = s.config.SignOn.Name()
+	}
 	var err error
 	if data.User, err = s.config.Accounts.Me(v.ctx(), v.actor); err != nil {
 		return page{}, err
