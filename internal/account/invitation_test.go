@@ -172,4 +172,4 @@ func TestAWorkerAcceptsNoInvitation(t *testing.T) {
 }
 
 // clock is the service's own.
-func (s *town) clock() time.Time { return time.Now().UTC().Add(s.ahead) }
+func (s *town) clock() time.Time { return s.begun.Add(s.ahead) }

@@ -79,11 +79,11 @@ func newHouse(t testing.TB, changes ...func(*house, *web.Config)) *house {
 	t.Helper()
 	reached := granttest.New(t, granttest.Options{})
 	reached.AddUser("robot", registryPassword, granttest.Pull("ml/*"))
-	return newHouseAt(t, reached)
+	return newHouseAt(t, reached, changes...)
 }
 
 // newHouseAt is one that reaches that registry.
-func newHouseAt(t testing.TB, reached *granttest.Registry) *house {
+func newHouseAt(t testing.TB, reached *granttest.Registry, changes ...func(*house, *web.Config)) *house {
 	t.Helper()
 	ctx := t.Context()
 	h := &house{t: t, registry: reached, actors: make(map[string]account.Actor)}
