@@ -126,10 +126,43 @@ func (s *Store) ExecutionByCounter(ctx context.Context, projectID string, counte
 	return e, err
 }
 
-// Executions implements execution.RunStore.
+// Executions implements execution.RunStore. What is counted and which are of the page
+// is read off indexes, and of the rest only the page's rows are.
 func (s *Store) Executions(ctx context.Context, filter execution.Filter) (executions []execution.Execution, count int, err error) {
-	var wanted conditions
-	wanted.add(in(&wanted, "e.project_id", filter.ProjectIDs))
+	all := narrowed("e.project_id", filter)
+	page, args := positionsOf(filter)
+	err = s.snapshot(ctx, database, func(r runner) error {
+		if err := r.row(ctx, `SELECT count(*) FROM executions e`+all.where(), all.args...).Scan(&count); err != nil {
+			return err
+		}
+		rows, err := r.query(ctx, selectExecution+` WHERE e.position IN (`+page+`)`+orderOf(filter), args...)
+		executions, err = collect(rows, err, scanExecution)
+		return err
+	})
+	return executions, count, err
+}
+
+// positionsOf is the statement for the positions of the filter's page.
+func positionsOf(filter execution.Filter) (text string, args []any) {
+	projectID := "e.project_id"
+	if len(filter.ProjectIDs) > 1 && len(filter.Counters) == 0 && !filter.OldestFirst {
+		projectID = "(e.project_id || '')" // so that the index of projects, which would have to be sorted, is left alone
+	}
+	wanted := narrowed(projectID, filter)
+	text = `SELECT e.position FROM executions e` + wanted.where() + orderOf(filter)
+	return text + wanted.page(filter.Page.Limit, filter.Page.Offset), wanted.args
+}
+
+func orderOf(filter execution.Filter) string {
+	if filter.OldestFirst {
+		return ` ORDER BY e.counter, e.position`
+	}
+	return ` ORDER BY e.position DESC`
+}
+
+// narrowed are the conditions of a filter, with the project's id as that expression.
+func narrowed(projectID string, filter execution.Filter) (wanted conditions) {
+	wanted.add(in(&wanted, projectID, filter.ProjectIDs))
 	if len(filter.Statuses) > 0 {
 		statuses := make([]string, len(filter.Statuses))
 		for i, status := range filter.Statuses {
@@ -143,20 +176,7 @@ func (s *Store) Executions(ctx context.Context, filter execution.Filter) (execut
 	if filter.CreatedBy != "" {
 		wanted.add("e.created_by = " + wanted.arg(filter.CreatedBy))
 	}
-	order := ` ORDER BY e.position DESC`
-	if filter.OldestFirst {
-		order = ` ORDER BY e.counter, e.position`
-	}
-	err = s.snapshot(ctx, database, func(r runner) error {
-		if err := r.row(ctx, `SELECT count(*) FROM executions e`+wanted.where(), wanted.args...).Scan(&count); err != nil {
-			return err
-		}
-		page := wanted.page(filter.Page.Limit, filter.Page.Offset)
-		rows, err := r.query(ctx, selectExecution+wanted.where()+order+page, wanted.args...)
-		executions, err = collect(rows, err, scanExecution)
-		return err
-	})
-	return executions, count, err
+	return wanted
 }
 
 // CountByStatus implements execution.RunStore.

@@ -212,6 +212,11 @@ var executions = []sentence{
 			{execution.Filter{ProjectIDs: both, Counters: []int{1, 3}}, []string{"s1", "v3", "v1"}, 3},
 			{execution.Filter{ProjectIDs: both[:1], CreatedBy: h.ada.ID}, []string{"v3", "v2", "v1"}, 3},
 			{execution.Filter{ProjectIDs: both, CreatedBy: "nobody"}, nil, 0},
+			{execution.Filter{ProjectIDs: both, CreatedBy: h.ada.ID, Statuses: []execution.Status{execution.Queued}, Page: execution.Page{Limit: 2, Offset: 1}}, []string{"v3", "v2"}, 3},
+			{execution.Filter{ProjectIDs: both, Page: execution.Page{Limit: 2, Offset: 3}}, []string{"v1"}, 4},
+			{execution.Filter{ProjectIDs: both, Page: execution.Page{Limit: 2, Offset: 4}}, nil, 4},
+			{execution.Filter{ProjectIDs: both, OldestFirst: true, Page: execution.Page{Limit: 2, Offset: 1}}, []string{"s1", "v2"}, 4},
+			{execution.Filter{ProjectIDs: append(both, "none"), Counters: []int{2}, Page: execution.Page{Limit: 1}}, []string{"v2"}, 1},
 			{execution.Filter{}, nil, 0},
 		} {
 			if test.filter.Page.Limit == 0 {
