@@ -83,7 +83,7 @@ require (
 	tags.cncf.io/container-device-interface v1.1.1
 )
 
-require github.com/go-json-experiment/json v0.0.0-20260213210345-44df1a37e875 // indirect
+require github.com/go-json-experiment/json v0.0.0-20260213210345-44df1a37e875
 
 require (
 	cel.dev/expr v0.25.3 // indirect

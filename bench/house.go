@@ -37,6 +37,7 @@ type house struct {
 	registry *granttest.Registry
 	server   *exec.Cmd
 	address  string
+	password string // of the user admin
 	token    secret.Text
 	api      *client.Client
 	project  wire.Project
@@ -63,11 +64,10 @@ func open(ctx context.Context) (h *house, err error) {
 	if _, err := h.registry.Push(ctx, repository, "v1", image); err != nil {
 		return h, err
 	}
-	password, err := h.serve()
-	if err != nil {
+	if h.password, err = h.serve(); err != nil {
 		return h, err
 	}
-	return h, h.furnish(ctx, password)
+	return h, h.furnish(ctx)
 }
 
 // serve starts the server and reads the first user's password and the address.
@@ -100,12 +100,12 @@ func (h *house) serve() (password string, err error) {
 }
 
 // furnish makes what a run needs.
-func (h *house) furnish(ctx context.Context, password string) error {
+func (h *house) furnish(ctx context.Context) error {
 	anonymous, err := client.New(client.Config{Server: h.address})
 	if err != nil {
 		return err
 	}
-	got, err := anonymous.SignIn(ctx, wire.GetToken{Username: "admin", Password: wire.NewPassword(password), Name: "bench"})
+	got, err := anonymous.SignIn(ctx, wire.GetToken{Username: "admin", Password: wire.NewPassword(h.password), Name: "bench"})
 	if err != nil {
 		return err
 	}
@@ -162,11 +162,18 @@ func memoryOf(pid int) (now, peak int64, err error) {
 	return read("VmRSS"), read("VmHWM"), nil
 }
 
-func (h *house) close() error {
-	var errs []error
-	if h.server != nil && h.server.Process != nil {
-		errs = append(errs, h.server.Process.Signal(syscall.SIGTERM), h.server.Wait())
+// stop ends the server, if one runs.
+func (h *house) stop() error {
+	if h.server == nil || h.server.Process == nil {
+		return nil
 	}
+	err := errors.Join(h.server.Process.Signal(syscall.SIGTERM), h.server.Wait())
+	h.server = nil
+	return err
+}
+
+func (h *house) close() error {
+	errs := []error{h.stop()}
 	if h.registry != nil {
 		errs = append(errs, h.registry.Close())
 	}

@@ -28,6 +28,7 @@ var measures = []struct {
 	{"log", "a step that prints a million lines: none is lost, and the server's memory meanwhile", million},
 	{"lint", "a valohai.yaml of a thousand steps, parsed and linted", lint},
 	{"queue", "a thousand executions of ten projects on one worker: how many end a second, and how fair that is to the projects", queue},
+	{"pages", "how long every page takes with ten thousand executions, a thousand credentials and a hundred thousand rows of the audit trail, and what a first visit loads", pages},
 	{"upload", "the code of a directory with a gigabyte: memory of the client and of the server meanwhile", upload},
 }
 

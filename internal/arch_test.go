@@ -203,7 +203,7 @@ var plan = []room{
 	{
 		"web",
 		slices.Concat(words, nouns, []string{"broker", "dispatch", "outbox", "signon", "wire"}),
-		[]string{"github.com/boombuler/barcode", "github.com/dustin/go-humanize"},
+		[]string{"github.com/boombuler/barcode", "github.com/dustin/go-humanize", "github.com/go-json-experiment/json"},
 		"the pages call nouns and trades, as the API does, and read a worker's report: no store, no SQL, no registry",
 	},
 	{
@@ -262,9 +262,15 @@ var plan = []room{
 	{"cmd/fairlead", []string{"cli"}, none, "the program is the command line and nothing else"},
 	{
 		"bench",
-		sum(words, "client", "wire", "source", "demoimage", "grant/granttest"),
+		sum(words, "client", "wire", "source", "demoimage", "grant/granttest", "bench/fill"),
 		nil,
 		"what is measured is the real program, from outside",
+	},
+	{
+		"bench/fill",
+		slices.Concat(words, nouns, []string{"store", "wire"}),
+		nil,
+		"a large database is filled through the store that keeps it, and by no service that would ask a registry",
 	},
 	{
 		"bench/far",

@@ -1,7 +1,6 @@
 package web
 
 import (
-	"encoding/json"
 	"fmt"
 	"maps"
 	"net/url"
@@ -9,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/go-json-experiment/json/jsontext"
 
 	"fairlead.dev/fairlead/internal/account"
 	"fairlead.dev/fairlead/internal/execution"
@@ -310,14 +311,15 @@ func (s *site) sendDatum(v *visit) (answer, error) {
 
 func lastPart(name string) string { return name[strings.LastIndexByte(name, '/')+1:] }
 
-// compact is a value of metadata as one line.
-func compact(value any) string {
-	text, err := json.Marshal(value)
-	if err != nil {
+// compact is a value of metadata as one line: as it was written, but for spaces.
+func compact(value jsontext.Value) string {
+	if value.Kind() == '"' {
+		if text, err := jsontext.AppendUnquote(nil, value); err == nil {
+			return string(text)
+		}
+	}
+	if value.Compact(jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true)) != nil {
 		return "?"
 	}
-	if s, is := value.(string); is {
-		return s
-	}
-	return string(text)
+	return string(value)
 }

@@ -1,13 +1,15 @@
 package web
 
 import (
-	"encoding/json"
+	"bytes"
 	"fmt"
 	"maps"
 	"math"
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/go-json-experiment/json/jsontext"
 
 	"fairlead.dev/fairlead/internal/execution"
 )
@@ -40,28 +42,66 @@ func (p plot) Said() string {
 // plotsOf draws what was told more than once as a number, and gives the latest value
 // of everything else.
 func plotsOf(told []execution.Metadatum) (plots []plot, latest []setting) {
-	series := make(map[string][]float64)
-	last := make(map[string]any)
+	tracks := tracksOf(told)
+	for _, name := range slices.Sorted(maps.Keys(tracks)) {
+		if track := tracks[name]; len(track.values) > 1 && len(plots) < plotsMost {
+			plots = append(plots, newPlot(name, track.values))
+		} else {
+			latest = append(latest, setting{name, compact(track.last)})
+		}
+	}
+	return plots, latest
+}
+
+// track is what was told under one name: its numbers, and the last value as it was
+// written.
+type track struct {
+	values []float64
+	last   jsontext.Value
+}
+
+// tracksOf reads metadata, of which there may be ten thousand: what is not shown is
+// passed over and not made anything of.
+func tracksOf(told []execution.Metadatum) map[string]*track {
+	tracks := make(map[string]*track)
+	written := make(map[string]*track) // by the names as they stand there, with quotes
+	var from bytes.Reader
+	decoder := jsontext.NewDecoder(&from, jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
 	for _, datum := range told {
-		values := make(map[string]any)
-		if json.Unmarshal(datum.Body, &values) != nil {
+		from.Reset(datum.Body)
+		decoder.Reset(&from, jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
+		if begin, err := decoder.ReadToken(); err != nil || begin.Kind() != '{' {
 			continue // no object: nothing to draw
 		}
-		for name, value := range values {
-			last[name] = value
-			if number, is := value.(float64); is {
-				series[name] = append(series[name], number)
+		for decoder.PeekKind() == '"' {
+			name, err := decoder.ReadValue()
+			if err != nil {
+				break
+			}
+			quoted := string(name) // which the decoder uses for the value
+			value, err := decoder.ReadValue()
+			if err != nil {
+				break
+			}
+			known := written[quoted]
+			if known == nil {
+				plain, _ := jsontext.AppendUnquote(nil, quoted) // the decoder has looked at it
+				if known = tracks[string(plain)]; known == nil {
+					known = &track{}
+					tracks[string(plain)] = known
+				}
+				written[quoted] = known
+			}
+			known.last = append(known.last[:0], value...)
+			if value.Kind() != '0' {
+				continue
+			}
+			if number, err := strconv.ParseFloat(string(value), 64); err == nil {
+				known.values = append(known.values, number)
 			}
 		}
 	}
-	for _, name := range slices.Sorted(maps.Keys(last)) {
-		if values := series[name]; len(values) > 1 && len(plots) < plotsMost {
-			plots = append(plots, newPlot(name, values))
-			continue
-		}
-		latest = append(latest, setting{name, compact(last[name])})
-	}
-	return plots, latest
+	return tracks
 }
 
 func newPlot(name string, values []float64) plot {
