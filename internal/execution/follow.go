@@ -16,32 +16,42 @@ const (
 
 // Tail are the last lines of the log, or with limit 0 all of them up to a
 // million, and how many there are.
-func (s *Service) Tail(ctx context.Context, actor account.Actor, key string, limit int) ([]Line, int64, error) {
-	const allMost = 1_000_000
-	e, _, err := s.Get(ctx, actor, key)
+func (s *Service) Tail(ctx context.Context, actor account.Actor, key string, limit int) (lines []Line, total int64, err error) {
+	total, err = s.TellTail(ctx, actor, key, limit, func(some []Line) error {
+		lines = append(lines, some...)
+		return nil
+	})
 	if err != nil {
 		return nil, 0, err
 	}
-	total, err := s.store.LogLength(ctx, e.ID)
+	return lines, total, nil
+}
+
+// TellTail gives the lines of Tail to tell, some thousand at a time, so that a long
+// log is never in memory as a whole. It ends with the first error of tell.
+func (s *Service) TellTail(ctx context.Context, actor account.Actor, key string, limit int, tell func([]Line) error) (total int64, err error) {
+	const allMost = 1_000_000
+	e, _, err := s.Get(ctx, actor, key)
 	if err != nil {
-		return nil, 0, err
+		return 0, err
+	}
+	if total, err = s.store.LogLength(ctx, e.ID); err != nil {
+		return 0, err
 	}
 	if limit <= 0 || limit > allMost {
 		limit = allMost
 	}
-	after := max(0, total-int64(limit))
-	var lines []Line
-	for int64(len(lines)) < total-after {
-		chunk, err := s.store.ReadLog(ctx, e.ID, after+int64(len(lines)), min(followChunk, limit-len(lines)))
-		if err != nil {
-			return nil, 0, err
+	for after := max(0, total-int64(limit)); after < total; {
+		some, err := s.store.ReadLog(ctx, e.ID, after, int(min(BatchMost, total-after)))
+		if err != nil || len(some) == 0 {
+			return total, err
 		}
-		if len(chunk) == 0 {
-			break
+		if err := tell(some); err != nil {
+			return total, err
 		}
-		lines = append(lines, chunk...)
+		after = some[len(some)-1].Sequence
 	}
-	return lines, total, nil
+	return total, nil
 }
 
 // Follower is who hears of an execution.

@@ -412,6 +412,40 @@ func TestAFollowerTakesUpTheLogWhereItWas(t *testing.T) {
 	}
 }
 
+func TestALongLogIsToldInPieces(t *testing.T) {
+	w := newWorks(t)
+	e := w.create(w.draft())
+	held := w.take()
+	const count = 2*execution.BatchMost + 100
+	for i := range 3 {
+		batch := make([]execution.Line, execution.BatchMost)
+		for j := range batch {
+			batch[j] = execution.Line{Stream: execution.Stdout, Text: fmt.Sprint(i*execution.BatchMost + j + 1)}
+		}
+		w.must(w.store.AppendLog(t.Context(), held.Lease.ID, int64(i)+1, batch[:min(len(batch), count-i*len(batch))]))
+	}
+	told, pieces := 0, 0
+	total, err := w.TellTail(t.Context(), w.member, e.ID, 0, func(lines []execution.Line) error {
+		pieces++
+		for _, line := range lines {
+			if told++; line.Text != fmt.Sprint(told) {
+				t.Fatalf("line %d is %q", told, line.Text)
+			}
+		}
+		return nil
+	})
+	if err != nil || total != count || told != count || pieces != 3 {
+		t.Errorf("told %d of %d in %d pieces (%v)", told, total, pieces, err)
+	}
+	if _, err := w.TellTail(t.Context(), w.member, e.ID, 0, func([]execution.Line) error { return context.Canceled }); err != context.Canceled { //nolint:errorlint // that very one
+		t.Errorf("nobody listens, and yet: %v", err)
+	}
+	lines, _, err := w.Tail(t.Context(), w.member, e.ID, 5000)
+	if err != nil || len(lines) != 5000 || lines[4999].Text != fmt.Sprint(count) {
+		t.Errorf("the last 5000 are %d (%v)", len(lines), err)
+	}
+}
+
 func TestALineOfTheLogIsOneLineOfValidText(t *testing.T) {
 	for text, want := range map[string]string{"plain ü": "plain ü", "a\nb": "a b", "\xff": "\uFFFD", "a\x00": "a\uFFFD", "\x1b[31m": "\x1b[31m"} {
 		if got := execution.CleanText(text); got != want {

@@ -1,7 +1,6 @@
 package web
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"fmt"
@@ -177,18 +176,24 @@ func (s *site) logText(v *visit) (answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	lines, _, err := s.config.Executions.Tail(v.ctx(), v.actor, e.ID, 0)
-	if err != nil {
-		return nil, err
-	}
 	return stream(func(v *visit) error {
 		v.w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-		out := bufio.NewWriter(v.w)
-		for _, line := range lines {
-			_, _ = fmt.Fprintf(out, "%s %s %s\n", line.Time.UTC().Format(time.RFC3339Nano), line.Stream, strings.Map(harmless, line.Text)) // told by Flush
+		var text []byte
+		_, err := s.config.Executions.TellTail(v.ctx(), v.actor, e.ID, 0, func(lines []execution.Line) error {
+			text = text[:0]
+			for _, line := range lines {
+				text = line.Time.UTC().AppendFormat(text, time.RFC3339Nano)
+				text = append(append(append(text, ' '), line.Stream...), ' ')
+				text = append(append(text, strings.Map(harmless, line.Text)...), '\n')
+			}
+			_, err := v.w.Write(text)
+			return err
+		})
+		if err != nil && v.w.status != 0 { // what was sent is not all, and the browser must know
+			v.failure = fault.From(err)
+			panic(http.ErrAbortHandler)
 		}
-		_ = out.Flush() // nobody is left to tell
-		return nil
+		return err
 	}), nil
 }
 
