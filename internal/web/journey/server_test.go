@@ -52,13 +52,17 @@ type server struct {
 
 	admin, ada person
 	project    wire.Project
-	commit     string // of the code: its steps are train, fail, slow and hidden
+	commit     string // of the code: its steps are train, fail, slow, tick and hidden
 
 	// registry has registry.acme.example/ml/train:v1, which robot may pull, and
 	// private/x:v1, which it may not; basic has basic.acme.example/ml/train:v1, and
 	// no token service; hub has docker.io/acme/report:v1.
 	registry, basic, hub *granttest.Registry
 
+	dir     string
+	listen  string   // HOST:PORT
+	reach   []string // flags that lead to the registries
+	flags   []string // of `fairlead serve`
 	command *exec.Cmd
 	log     bytes.Buffer
 	drained chan struct{} // closed when all that it says was read
@@ -88,6 +92,17 @@ const code = `- step:
       - echo started
       - sleep 600
 - step:
+    name: tick
+    image: registry.acme.example/ml/train:v1
+    command:
+      - for i in $(seq 1 24); do echo "tick $i"; sleep 0.25; done
+- step:
+    name: learn
+    image: registry.acme.example/ml/train:v1
+    command:
+      - for i in $(seq 1 6); do echo "{\"epoch\":$i,\"loss\":0.$((9 / i))}"; done
+      - echo "weights" > /valohai/outputs/model.txt
+- step:
     name: hidden
     image: registry.acme.example/private/x:v1
     command: echo never
@@ -97,14 +112,33 @@ const code = `- step:
 // `fairlead serve`.
 func startServer(t testing.TB, flags ...string) *server {
 	t.Helper()
-	s := &server{t: t, admin: person{name: "admin"}, ada: person{"ada", "ada's very long password"}, drained: make(chan struct{})}
+	s := newServer(t, flags...)
+	s.launch()
+	s.furnish()
+	return s
+}
+
+// newServer is one with its registries that was not started yet.
+func newServer(t testing.TB, flags ...string) *server {
+	t.Helper()
+	s := &server{t: t, admin: person{name: "admin"}, ada: person{"ada", "ada's very long password"}, dir: t.TempDir(), listen: "127.0.0.1:0", flags: flags}
 	s.registry = newRegistry(t, granttest.Options{}, granttest.Pull("ml/*"), "ml/train", "private/x")
 	s.basic = newRegistry(t, granttest.Options{Kind: granttest.Basic, Host: "basic.acme.example"}, granttest.Pull("ml/*"), "ml/train")
 	s.hub = newRegistry(t, granttest.Options{Kind: granttest.DockerHub}, granttest.Pull("acme/*"), "acme/report")
-	s.start(flags)
-	t.Cleanup(s.end)
-	s.furnish()
+	s.reaches(s.registry, s.basic, s.hub)
 	return s
+}
+
+// reaches has the server find the registries.
+func (s *server) reaches(registries ...*granttest.Registry) {
+	s.t.Helper()
+	for _, registry := range registries {
+		for _, rule := range registry.Rules() {
+			file := filepath.Join(s.dir, rule.Host+".pem")
+			s.check(os.WriteFile(file, rule.CA, 0o600))
+			s.reach = append(s.reach, "--registry-address", rule.Host+"="+rule.Address, "--registry-ca", rule.Host+"="+file)
+		}
+	}
 }
 
 // newRegistry is a registry with an image in each of the repositories, and robot.
@@ -113,56 +147,74 @@ func newRegistry(t testing.TB, options granttest.Options, right granttest.Right,
 	registry := granttest.New(t, options)
 	registry.AddUser(robot, robotPassword, right)
 	for _, repository := range repositories {
-		image, err := demoimage.New(demoimage.Options{Layers: 2, LayerBytes: 1 << 20})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := registry.Push(t.Context(), repository, "v1", image); err != nil {
-			t.Fatal(err)
-		}
+		push(t, registry, repository)
 	}
 	return registry
 }
 
-// start starts the program and waits until it serves.
-func (s *server) start(flags []string) {
-	s.t.Helper()
-	dir := s.t.TempDir()
-	args := append([]string{"serve", "--listen", "127.0.0.1:0", "--data-dir", filepath.Join(dir, "data"), "--organization", "acme"}, flags...)
-	for _, registry := range []*granttest.Registry{s.registry, s.basic, s.hub} {
-		for _, rule := range registry.Rules() {
-			file := filepath.Join(dir, rule.Host+".pem")
-			s.check(os.WriteFile(file, rule.CA, 0o600))
-			args = append(args, "--registry-address", rule.Host+"="+rule.Address, "--registry-ca", rule.Host+"="+file)
-		}
+// push gives a registry an image.
+func push(t testing.TB, registry *granttest.Registry, repository string) {
+	t.Helper()
+	image, err := demoimage.New(demoimage.Options{Layers: 2, LayerBytes: 1 << 20})
+	if err != nil {
+		t.Fatal(err)
 	}
+	if _, err := registry.Push(t.Context(), repository, "v1", image); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// program is the program with its arguments, which ends with the test.
+func (s *server) program(args ...string) *exec.Cmd {
+	s.t.Helper()
 	self, err := os.Executable()
 	s.check(err)
-	s.command = exec.CommandContext(s.t.Context(), self, args...)
-	s.command.Cancel = func() error { return s.command.Process.Signal(syscall.SIGTERM) } // its containers end with it
-	s.command.Env = append(os.Environ(), asProgram+"=1", "HOME="+dir, "PATH="+os.Getenv("PATH")+":/usr/sbin:/sbin")
+	command := exec.CommandContext(s.t.Context(), self, args...)
+	command.Cancel = func() error { return command.Process.Signal(syscall.SIGTERM) } // its containers end with it
+	command.Env = append(os.Environ(), asProgram+"=1", "HOME="+s.dir, "PATH="+os.Getenv("PATH")+":/usr/sbin:/sbin")
+	return command
+}
+
+// launch starts the program, the first time or again, and waits until it serves.
+func (s *server) launch() {
+	s.t.Helper()
+	args := append([]string{"serve", "--listen", s.listen, "--data-dir", filepath.Join(s.dir, "data"), "--organization", "acme"}, s.flags...)
+	s.command = s.program(append(args, s.reach...)...)
 	s.command.Stderr = &s.log
 	says, err := s.command.StdoutPipe()
 	s.check(err)
 	s.check(s.command.Start())
+	if s.url == "" {
+		s.t.Cleanup(s.end)
+	}
+	s.url = ""
 	lines := bufio.NewScanner(says)
 	for s.url == "" && lines.Scan() {
 		if password, found := strings.CutPrefix(lines.Text(), "Password, shown this once: "); found {
 			s.admin.password = password
 		}
-		s.url, _ = strings.CutPrefix(lines.Text(), "Serving on ")
-		if !strings.HasPrefix(s.url, "http") {
-			s.url = ""
+		if url, found := strings.CutPrefix(lines.Text(), "Serving on http://"); found {
+			s.url, s.listen = "http://"+url, url
 		}
 	}
+	drained := make(chan struct{})
+	s.drained = drained
 	go func() {
-		defer close(s.drained)
+		defer close(drained)
 		_, _ = io.Copy(io.Discard, says) // until it ends
 	}()
 	if s.url == "" {
 		_ = s.command.Wait()
 		s.t.Fatalf("the server did not start: %s", &s.log)
 	}
+}
+
+// kill ends the program as `kill -9` does.
+func (s *server) kill() {
+	s.t.Helper()
+	s.check(s.command.Process.Kill())
+	<-s.drained
+	_ = s.command.Wait() // with the signal
 }
 
 // end ends the program, and tells what it logged if the test failed.
@@ -176,6 +228,27 @@ func (s *server) end() {
 	if strings.Contains(s.log.String(), robotPassword) {
 		s.t.Error("the server's log has the registry's password")
 	}
+}
+
+// startWorker starts a worker of its own process.
+func (s *server) startWorker() {
+	s.t.Helper()
+	made, err := s.signIn(s.admin).CreateWorkerToken(s.t.Context(), wire.NewWorkerToken{Name: "gpu"})
+	s.check(err)
+	file := filepath.Join(s.dir, "worker-token")
+	s.check(os.WriteFile(file, []byte(made.Text), 0o600))
+	worker := s.program(append([]string{"worker", "--data-dir", filepath.Join(s.dir, "worker"), "--token-file", file}, s.reach...)...)
+	worker.Env = append(worker.Env, "FAIRLEAD_SERVER="+s.url)
+	var log bytes.Buffer
+	worker.Stderr = &log
+	s.check(worker.Start())
+	s.t.Cleanup(func() {
+		_ = worker.Process.Signal(syscall.SIGTERM) // it may have ended
+		_ = worker.Wait()                          // with the signal
+		if s.t.Failed() {
+			s.t.Logf("the worker's log:\n%s", &log)
+		}
+	})
 }
 
 // furnish makes the people, the project and its code.

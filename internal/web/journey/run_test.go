@@ -1,0 +1,102 @@
+package journey_test
+
+import (
+	"testing"
+
+	"fairlead.dev/fairlead/internal/browsertest"
+)
+
+// runs runs a step from the project's page.
+func runs(b *browsertest.Browser, step string) {
+	b.In("navigation", "Pages").Click("Projects")
+	b.Click("train")
+	b.Click("Run a step")
+	b.In("main", "Run a step").In("list", step).Click(step)
+	b.Click("Run it")
+}
+
+func TestAStepIsRunAndWatchedFromTheProjectsPage(t *testing.T) {
+	t.Parallel()
+	s := startServer(t)
+	s.addCredential("registry.acme.example/ml/*")
+	b := s.browse(s.ada)
+	b.Sees("Nothing has run yet.")
+	b.Axe()
+	b.Screenshot("journey/executions-empty")
+	b.In("navigation", "Pages").Click("Projects")
+	b.Axe()
+	b.Screenshot("journey/projects")
+	b.Click("train")
+	b.Sees("Nothing has run in this project yet.")
+	b.Axe()
+	b.Screenshot("journey/project")
+	b.Click("Run a step")
+	b.Sees("learn")
+	b.Axe()
+	b.Screenshot("journey/run")
+	b.In("main", "Run a step").Click("learn")
+	b.Fill("Title optional", "the first try")
+	b.Axe()
+	b.Screenshot("journey/run-step")
+	release := s.registry.Hold()
+	b.Click("Run it")
+	b.In("heading", "the first try").Sees("#1 the first try running")
+	b.Axe()
+	b.Screenshot("journey/execution-pulling")
+	release()
+	b.In("heading", "the first try").Sees("complete")
+	b.In("log", "Log").Sees(`{"epoch":6,"loss":0.1}`)
+	b.Sees("sha256:")
+	b.In("region", "The pull over time").Sees("Rate")
+	b.In("listitem", "loss").Sees("0.1 to 0.9 in 6 values, last 0.1")
+	b.In("region", "Outputs").Sees("model.txt")
+	b.Axe()
+	b.Screenshot("journey/execution-complete")
+
+	runs(b, "slow")
+	b.In("log", "Log").Sees("started")
+	b.In("heading", "slow").Sees("running") // while its log is shown
+	b.Screenshot("journey/execution-running")
+	b.Click("Stop")
+	b.Sees("was told to stop")
+	b.In("heading", "slow").Sees("stopped")
+	b.Axe()
+	b.Screenshot("journey/execution-stopped")
+	b.In("navigation", "Pages").Click("Executions")
+	b.In("row", "#1").Sees("complete")
+	b.In("row", "#2").Sees("stopped")
+	b.Choose("State", "Complete")
+	b.Click("Show")
+	b.SeesNot("#2")
+	b.Axe()
+	b.Screenshot("journey/executions")
+}
+
+func TestAFailedPullLeadsToItsExplanation(t *testing.T) {
+	t.Parallel()
+	s := startServer(t)
+	b := s.browse(s.ada)
+	runs(b, "train")
+	b.In("heading", "train").Sees("failed")
+	b.Sees("No registry credential of the organisation acme covers registry.acme.example/ml/train")
+	b.Axe()
+	b.Screenshot("journey/execution-uncovered")
+	b.Click("Which credential serves this image?")
+	b.Sees("Ask an admin of acme to add its registry")
+	b.Axe()
+	b.Screenshot("journey/explain-member")
+
+	s.addCredential("registry.acme.example/*")
+	runs(b, "hidden")
+	b.In("heading", "hidden").Sees("failed")
+	b.Axe()
+	b.Screenshot("journey/execution-refused")
+	b.Click("Which credential serves this image?")
+	b.In("listitem", "used").Sees("registry.acme.example/*")
+	runs(b, "fail")
+	b.In("log", "Log").Sees("before")
+	b.In("heading", "fail").Sees("failed")
+	b.Sees("Exit code 7")
+	b.Axe()
+	b.Screenshot("journey/execution-failed")
+}
