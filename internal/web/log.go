@@ -60,7 +60,7 @@ func (s *site) logStream(v *visit) (answer, error) {
 		defer beating.Wait()
 		defer cancel()
 		err := f.send([]byte("retry: 1000\n\n"))
-		if err == nil && after > 0 && v.r.Header.Get("Last-Event-ID") == "" {
+		if err == nil && after > 0 && known == "" { // what a page has already is no news
 			err = f.event("", "earlier", strconv.FormatInt(after, 10))
 		}
 		if err == nil {

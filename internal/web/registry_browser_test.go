@@ -33,7 +33,7 @@ func TestACredentialIsAddedWithALiveCheckAndRotatedAndDeletedInABrowser(t *testi
 	b.Fill("Image patterns", "registry.acme.example/ml/*")
 	b.Sees("1 would use it")
 	b.Click("Check and save")
-	b.Sees("nothing is saved")
+	b.Sees("Nothing is saved")
 	b.Axe()
 	b.Holds("User name", "robot")
 	b.Holds("Password or token", "wrong") // nothing that was typed is lost

@@ -107,6 +107,7 @@ func (s *views) functions() template.FuncMap {
 		"initials": initials,
 		"prose":    proseOf,
 		"asked":    func(form *form, b boxes) boxes { b.Problem = form.Problem(b.Name); return b },
+		"sentence": sentence,
 		"pair":     func(a, b any) [2]any { return [2]any{a, b} },
 	}
 }
@@ -163,6 +164,19 @@ func formatDuration(d time.Duration) string {
 	default:
 		return fmt.Sprintf("%d h %d min", int(d.Hours()), int(d.Minutes())%60)
 	}
+}
+
+// sentence is a message as a sentence of its own: with a capital, unless it begins with
+// a name that may have none, such as a host's, and a full stop.
+func sentence(message string) string {
+	first, _, _ := strings.Cut(message, " ")
+	if strings.Trim(first, "abcdefghijklmnopqrstuvwxyz,:'") == "" && first != "" {
+		message = strings.ToUpper(message[:1]) + message[1:]
+	}
+	if message != "" && !strings.ContainsAny(message[len(message)-1:], ".!?:") {
+		message += "."
+	}
+	return message
 }
 
 // short is the beginning of a digest, as people compare it.
