@@ -76,7 +76,7 @@ func (s *server) entries() []entry {
 		},
 		{
 			kind: "azure", registry: azure.Registry, title: "Azure Container Registry", pattern: "myregistry.azurecr.io/*",
-			told:   "accepts",
+			told:   "It lists 1 repository of myregistry.azurecr.io that a pattern covers",
 			fields: map[string]string{"Tenant ID": azure.Tenant(), "Client ID": client, "Client secret optional": value}, secret: "Client secret optional",
 		},
 		{

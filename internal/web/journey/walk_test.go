@@ -1,44 +1,46 @@
 package journey_test
 
 import (
-	"strings"
 	"testing"
 
 	"fairlead.dev/fairlead/internal/browsertest"
 )
 
-// pages are the paths of every page, and what each shows.
-func (s *server) pages() [][2]string {
+// place is a page: what its picture is called, its path, and what it shows.
+type place struct{ name, path, shows string }
+
+// places are every page.
+func (s *server) places() []place {
 	s.t.Helper()
 	credential := s.addCredential("registry.acme.example/ml/*")
 	s.addCredential("registry.acme.example/*")
 	good, _ := s.ended(s.run("learn"))
 	bad, _ := s.ended(s.run("hidden"))
 	at, project := "/o/1/registries/"+credential.ID+"/", "/projects/"+s.project.ID+"/"
-	return [][2]string{
-		{"/executions/", "hidden"},
-		{"/executions/?status=stopped", "No execution is like that."},
-		{"/executions/" + good.ID + "/", "Metadata"},
-		{"/executions/" + bad.ID + "/", "Which credential serves this image?"},
-		{"/projects/", "New project"},
-		{project, "All of them"},
-		{project + "run/?commit=" + s.commit, "hidden"},
-		{project + "run/?commit=" + s.commit + "&step=train", "epochs"},
-		{"/explain/", "No registry is asked."},
-		{"/explain/?image=registry.acme.example/ml/train&project=" + s.project.ID, "It goes before the next one because"},
-		{"/o/1/registries/", "2 in all"},
-		{"/o/1/registries/?q=nothing", "No credential fits."},
-		{"/o/1/registries/add/", "Which registry"},
-		{"/o/1/registries/add/generic/", "Password or token"},
-		{"/o/1/registries/add/docker-hub/", "Access token"},
-		{"/o/1/registries/add/aws-ecr/", "Secret access key"},
-		{"/o/1/registries/add/aws-ecr-role/", "Role name"},
-		{"/o/1/registries/add/gcp/", "Service account key"},
-		{"/o/1/registries/add/azure/", "Client secret"},
-		{"/o/1/registries/add/jfrog/", "Access token"},
-		{at, "Image patterns"},
-		{at + "change/", "Its secret stays."},
-		{at + "rotate/", "The new secret is checked first"},
+	return []place{
+		{"executions", "/executions/", "hidden"},
+		{"executions-none", "/executions/?status=stopped", "No execution is like that."},
+		{"execution-complete", "/executions/" + good.ID + "/", "Metadata"},
+		{"execution-failed", "/executions/" + bad.ID + "/", "Which credential serves this image?"},
+		{"projects", "/projects/", "New project"},
+		{"project", project, "All of them"},
+		{"run", project + "run/?commit=" + s.commit, "hidden"},
+		{"run-step", project + "run/?commit=" + s.commit + "&step=train", "epochs"},
+		{"explain-empty", "/explain/", "No registry is asked."},
+		{"explain", "/explain/?image=registry.acme.example/ml/train&project=" + s.project.ID, "It goes before the next one because"},
+		{"registries", "/o/1/registries/", "2 in all"},
+		{"registries-none", "/o/1/registries/?q=nothing", "No credential fits."},
+		{"add", "/o/1/registries/add/", "Which registry"},
+		{"add-generic", "/o/1/registries/add/generic/", "Password or token"},
+		{"add-docker-hub", "/o/1/registries/add/docker-hub/", "Access token"},
+		{"add-aws-ecr", "/o/1/registries/add/aws-ecr/", "Secret access key"},
+		{"add-aws-ecr-role", "/o/1/registries/add/aws-ecr-role/", "Role name"},
+		{"add-gcp", "/o/1/registries/add/gcp/", "Service account key"},
+		{"add-azure", "/o/1/registries/add/azure/", "Client secret"},
+		{"add-jfrog", "/o/1/registries/add/jfrog/", "Access token"},
+		{"registry", at, "Image patterns"},
+		{"registry-change", at + "change/", "Its secret stays."},
+		{"registry-rotate", at + "rotate/", "The new secret is checked first"},
 	}
 }
 
@@ -50,15 +52,15 @@ func (s *server) walk(b *browsertest.Browser, as string) {
 	b.Screenshot("journey/" + as + "/sign-in")
 	s.signInAt(b, s.admin)
 	b.At("/executions/")
-	for _, p := range s.pages() {
-		b.Visit(s.url + p[0])
-		b.Sees(p[1])
+	for _, p := range s.places() {
+		b.Visit(s.url + p.path)
+		b.Sees(p.shows)
 		b.Axe()
-		b.Screenshot("journey/" + as + strings.NewReplacer(s.commit, "commit", "?", "-", "&", "-").Replace(p[0]))
+		b.Screenshot("journey/" + as + "/" + p.name)
 		var wide bool
 		b.Evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth", &wide)
 		if wide {
-			s.t.Errorf("%s is wider than its window", p[0])
+			s.t.Errorf("%s is wider than its window", p.path)
 		}
 	}
 	b.Expect("/nowhere/: 404")
