@@ -118,7 +118,8 @@ func specialPages(f fill.Filled) []*measured {
 	return special
 }
 
-// measured is a page and what was measured of it.
+// measured is a page and what was measured of it. A file that is sent while it is read
+// is measured until it begins to come.
 type measured struct {
 	path string
 	form url.Values // what is posted; nil: it is read
@@ -143,8 +144,14 @@ func newBrowser(address string) (*browser, error) {
 	}}, err
 }
 
+// isFile reports whether a page is a file to be saved.
+func (p *measured) isFile() bool {
+	return strings.HasSuffix(p.path, ".txt") || strings.Contains(p.path, "/export/")
+}
+
 // answered is an answer as it was sent.
 type answered struct {
+	begun  time.Duration // until its first byte
 	status int
 	to     string // where it sends the browser on
 	packed bool
@@ -164,13 +171,15 @@ func (b *browser) do(ctx context.Context, method, path string, form url.Values) 
 	if form != nil {
 		request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	}
+	begin := time.Now()
 	response, err := b.client.Do(request)
 	if err != nil {
 		return answered{}, err
 	}
+	begun := time.Since(begin)
 	defer func() { _ = response.Body.Close() }() // read to its end
 	text, err := io.ReadAll(response.Body)
-	a := answered{status: response.StatusCode, to: response.Header.Get("Location"), packed: response.Header.Get("Content-Encoding") == "gzip", body: text}
+	a := answered{begun: begun, status: response.StatusCode, to: response.Header.Get("Location"), packed: response.Header.Get("Content-Encoding") == "gzip", body: text}
 	if err == nil && a.status >= http.StatusBadRequest && a.status != http.StatusNotFound {
 		err = fmt.Errorf("%s %s: %s", method, path, response.Status)
 	}
@@ -267,7 +276,7 @@ func (b *browser) walk(ctx context.Context, special []*measured) (found []*measu
 		}
 		kinds[p.kind]++
 		found = append(found, p)
-		if p.form != nil || strings.HasSuffix(p.path, ".txt") || strings.Contains(p.path, "/log/") || strings.Contains(p.path, "/export/") {
+		if p.form != nil || p.isFile() || strings.Contains(p.path, "/log/") {
 			continue
 		}
 		links, err := a.links("a", "href")
@@ -330,6 +339,9 @@ func (b *browser) measure(ctx context.Context, p *measured) error {
 			return err
 		}
 		took[i], p.bytes = time.Since(begin), len(a.body)
+		if p.isFile() {
+			took[i] = a.begun
+		}
 	}
 	p.medians = append(p.medians, median(took))
 	p.all = append(p.all, took...)

@@ -85,6 +85,18 @@ const (
 // Failed is the first step that failed; false where none did.
 func (c Check) Failed() (CheckStep, bool) { return c.first(CheckFailed) }
 
+// Brief is what a State is made of and no more: the results without their words, each
+// once.
+func (c Check) Brief() Check {
+	brief := Check{Version: c.Version, At: c.At, SecretExpiresAt: c.SecretExpiresAt}
+	for _, step := range c.Steps {
+		if _, known := brief.first(step.Result); !known {
+			brief.Steps = append(brief.Steps, CheckStep{Result: step.Result})
+		}
+	}
+	return brief
+}
+
 func (c Check) first(result CheckResult) (CheckStep, bool) {
 	for _, step := range c.Steps {
 		if step.Result == result {

@@ -2,7 +2,6 @@ package registry
 
 import (
 	"context"
-	"slices"
 	"strings"
 
 	"fairlead.dev/fairlead/internal/account"
@@ -14,8 +13,8 @@ type Search struct {
 	// of its kind, whatever the case of ASCII letters; "": all.
 	Text string
 
-	// Only leaves in what it reports; nil: all. With it every credential that has the
-	// text is read.
+	// Only leaves in what it reports; nil: all. It is asked of every credential that has
+	// the text, and told when it was used and what State and Ends are made of.
 	Only func(Credential) bool
 
 	Limit, Offset int
@@ -27,11 +26,11 @@ type Found struct {
 	Fit, All    int
 }
 
-// Lookup is a Search as a store does it: with the kinds whose names hold the text, and
-// no limit below 0.
+// Lookup is a Search as a store does it: with the kinds whose names hold the text.
 type Lookup struct {
 	Text          string
 	Kinds         []string
+	Only          func(Credential) bool
 	Limit, Offset int
 }
 
@@ -41,21 +40,11 @@ func (s *Service) Find(ctx context.Context, actor account.Actor, organization st
 	if err != nil {
 		return Found{}, err
 	}
-	lookup := Lookup{Text: strings.ToLower(strings.TrimSpace(search.Text)), Limit: search.Limit, Offset: search.Offset}
+	lookup := Lookup{Text: strings.ToLower(strings.TrimSpace(search.Text)), Only: search.Only, Limit: max(search.Limit, 0), Offset: max(search.Offset, 0)}
 	for _, kind := range s.kinds.Describe() {
 		if strings.Contains(kind.Name, lookup.Text) || strings.Contains(strings.ToLower(kind.Title), lookup.Text) {
 			lookup.Kinds = append(lookup.Kinds, kind.Name)
 		}
 	}
-	if search.Only == nil {
-		return s.store.FindCredentials(ctx, found.ID, lookup)
-	}
-	lookup.Limit, lookup.Offset = -1, 0
-	all, err := s.store.FindCredentials(ctx, found.ID, lookup)
-	if err != nil {
-		return Found{}, err
-	}
-	fit := slices.DeleteFunc(all.Credentials, func(c Credential) bool { return !search.Only(c) })
-	from := min(max(search.Offset, 0), len(fit))
-	return Found{Credentials: fit[from:min(from+max(search.Limit, 0), len(fit))], Fit: len(fit), All: all.All}, nil
+	return s.store.FindCredentials(ctx, found.ID, lookup)
 }

@@ -21,7 +21,8 @@ type Store interface {
 
 	// FindCredentials are those of one organisation that have the text in their name
 	// or a pattern, or are of one of the kinds; with no text all. The newest come
-	// first, and Fit and All count them without the limit.
+	// first, and Fit and All count them without the limit. Only gets of each but its
+	// id, name, kind, version, ExpiresAt, LastUsedAt, and the Brief of its check.
 	FindCredentials(ctx context.Context, organizationID int64, lookup Lookup) (Found, error)
 
 	// Generation changes whenever one of the organisation's credentials does;

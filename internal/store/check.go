@@ -17,9 +17,13 @@ func (s *Store) SaveCheck(ctx context.Context, id string, check registry.Check, 
 	if err != nil {
 		return err
 	}
+	brief, err := document(check.Brief())
+	if err != nil {
+		return err
+	}
 	return s.write(ctx, credentialNoun.named(id), func(ctx context.Context, tx *Tx) error {
-		changed, err := tx.exec(ctx, `UPDATE credentials SET last_check = $1, check_due_at = $2 WHERE id = $3 AND version = $4`,
-			text, micros(next), id, check.Version)
+		changed, err := tx.exec(ctx, `UPDATE credentials SET last_check = $1, check_brief = $2, check_due_at = $3 WHERE id = $4 AND version = $5`,
+			text, brief, micros(next), id, check.Version)
 		if err != nil || changed == 0 {
 			return err
 		}

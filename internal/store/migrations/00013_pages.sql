@@ -12,8 +12,11 @@ DROP INDEX audit_events_by_object;
 CREATE INDEX audit_events_by_object ON audit_events (object_id, id, verb);
 DROP INDEX audit_events_by_object_name;
 CREATE INDEX audit_events_by_object_name ON audit_events (object_name, id, verb);
+-- of last_check what a credential's state is made of; '' where it was not noted yet
+ALTER TABLE credentials ADD COLUMN check_brief TEXT NOT NULL DEFAULT '';
 
 -- +goose Down
+ALTER TABLE credentials DROP COLUMN check_brief;
 DROP INDEX audit_events_by_object_name;
 CREATE INDEX audit_events_by_object_name ON audit_events (object_name, id);
 DROP INDEX audit_events_by_object;

@@ -84,7 +84,7 @@ var credentials = []sentence{
 		}{
 			{registry.Lookup{Limit: 2}, 3, []string{"gamma", "beta"}},
 			{registry.Lookup{Limit: 2, Offset: 2}, 3, []string{"Alpha"}},
-			{registry.Lookup{Limit: -1}, 3, []string{"gamma", "beta", "Alpha"}},
+			{registry.Lookup{Limit: 9}, 3, []string{"gamma", "beta", "Alpha"}},
 			{registry.Lookup{Text: "alph", Limit: 9}, 1, []string{"Alpha"}},
 			{registry.Lookup{Text: "acme/*:v1", Limit: 9}, 1, []string{"Alpha"}},
 			{registry.Lookup{Text: "quay", Limit: 1}, 2, []string{"gamma"}},
@@ -99,6 +99,49 @@ var credentials = []sentence{
 			}
 			h.same(test.names, names)
 			h.same([]int{test.fit, 3}, []int{found.Fit, found.All})
+		}
+	}},
+	{"credentials are found by what was found of them, page by page", func(h *house) {
+		results := []registry.CheckResult{registry.CheckFailed, registry.CheckPassed, registry.CheckWarning, registry.CheckFailed, registry.CheckFailed}
+		for i, result := range results {
+			c := h.credential(fmt.Sprint("c", i))
+			check := registry.Check{Version: 1, At: noon, SecretExpiresAt: noon.Add(time.Hour), Repositories: []string{"ghcr.io/acme/train"}, Steps: []registry.CheckStep{
+				{Question: "Is it there?", Result: registry.CheckPassed, Sentence: "It is."}, {Question: "Does it work?", Result: result, Sentence: "That was seen."},
+			}}
+			h.check(h.SaveCheck(h.ctx, c.ID, check, noon, event(audit.CredentialCheck, c.Name)))
+		}
+		h.credential("unchecked")
+		h.check(h.CreateCredential(h.ctx, h.draft(h.organization("beta", h.ada), "c0"), event(audit.CredentialCreate, "c0")))
+		failed := func(c registry.Credential) bool {
+			if c.Check == nil {
+				return false
+			}
+			_, failed := c.Check.Failed()
+			return failed && c.Check.SecretExpiresAt.Equal(noon.Add(time.Hour)) && c.ExpiresAt.Equal(noon.Add(time.Hour)) && c.Version == 1
+		}
+		unchecked := func(c registry.Credential) bool { return c.Check == nil && c.LastUsedAt.IsZero() }
+		for _, test := range []struct {
+			lookup registry.Lookup
+			fit    int
+			names  []string
+		}{
+			{registry.Lookup{Only: failed, Limit: 2}, 3, []string{"c4", "c3"}},
+			{registry.Lookup{Only: failed, Limit: 2, Offset: 2}, 3, []string{"c0"}},
+			{registry.Lookup{Only: failed, Limit: 2, Offset: 3}, 3, nil},
+			{registry.Lookup{Only: failed, Text: "c3", Limit: 2}, 1, []string{"c3"}},
+			{registry.Lookup{Only: unchecked, Limit: 2}, 1, []string{"unchecked"}},
+		} {
+			found, err := h.FindCredentials(h.ctx, h.acme.ID, test.lookup)
+			h.check(err)
+			var names []string
+			for _, c := range found.Credentials {
+				names = append(names, c.Name)
+				whole, err := h.CredentialByID(h.ctx, c.ID)
+				h.check(err)
+				h.same(whole, c)
+			}
+			h.same(test.names, names)
+			h.same([]int{test.fit, 6}, []int{found.Fit, found.All})
 		}
 	}},
 	{"a name is unique in its organisation", func(h *house) {
