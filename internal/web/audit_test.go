@@ -76,10 +76,10 @@ func TestAnAdminReadsTheirOrganisationsTrailAndNoOther(t *testing.T) {
 	}
 	ada.get(auditPath(evil)).wants(t, http.StatusNotFound)
 	ada.get(auditPath(evil)+"export/").wants(t, http.StatusNotFound)
-	ada.get("/audit/").wants(t, http.StatusForbidden, "only an operator")
+	ada.get("/audit/").wants(t, http.StatusForbidden, "Only an operator")
 	ada.get("/audit/export/").wants(t, http.StatusForbidden)
 	ben := h.visitor("ben")
-	ben.get(auditPath(acme)).wants(t, http.StatusForbidden, "only an admin of an organisation or an operator may read the audit trail")
+	ben.get(auditPath(acme)).wants(t, http.StatusForbidden, "Only an admin of an organisation or an operator may read the audit trail")
 	ben.get(auditPath(acme)+"export/").wants(t, http.StatusForbidden)
 	root := h.visitor("root").get("/audit/")
 	root.wants(t, http.StatusOK, "user.create", "fairlead audit verify --head ")

@@ -76,7 +76,7 @@ func TestTheCachesPageTellsWhatItSavedAndWhatRegistriesAllow(t *testing.T) {
 	if strings.Contains(page.text, registryPassword) {
 		t.Error("the registry's password is shown")
 	}
-	h.visitor("ada").get("/cache/").wants(t, http.StatusForbidden, "only an operator")
+	h.visitor("ada").get("/cache/").wants(t, http.StatusForbidden, "Only an operator")
 }
 
 func TestTheLinesOfTheCacheAreOfADayAtMost(t *testing.T) {

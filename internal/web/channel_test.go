@@ -66,7 +66,7 @@ func TestAnEMailChannelNeedsAMailServer(t *testing.T) {
 	ada := newHouse(t).visitor("ada")
 	form := url.Values{"way": {"email"}, "name": {"team"}, "addresses": {"ada@acme.example\nben@acme.example"}, "events": {"credential.fails"}}
 	refused := ada.post("/o/1/settings/channels/", form)
-	refused.wants(t, http.StatusUnprocessableEntity, "this server sends no mail", "ben@acme.example")
+	refused.wants(t, http.StatusUnprocessableEntity, "This server sends no mail", "ben@acme.example")
 }
 
 func TestAnOrganizationsPagesAreFoundByItsNameAsWellAsItsNumber(t *testing.T) {
@@ -89,6 +89,6 @@ func TestOperatorsMakeTheChannelsOfTheInstallation(t *testing.T) {
 	path := root.post("/notices/channels/", form).link("/notices/channels/")
 	root.get("/notices/").wants(t, http.StatusOK, "machines", "a worker is lost")
 	root.post(path, url.Values{"name": {"lost"}, "events": {"worker.lost"}}).wants(t, http.StatusOK, "The channel is changed", "lost")
-	root.get("/o/1/settings"+strings.TrimPrefix(path, "/notices")).wants(t, http.StatusNotFound, "there is no such notice channel here")
+	root.get("/o/1/settings"+strings.TrimPrefix(path, "/notices")).wants(t, http.StatusNotFound, "There is no such notice channel here")
 	root.post(path+"delete/", url.Values{}).wants(t, http.StatusOK, "The channel lost is deleted", "Notices of the installation")
 }

@@ -48,7 +48,7 @@ func TestAnOperatorMakesChangesAndDeletesAnEnvironment(t *testing.T) {
 	if _, _, err := h.accounts.CreateWorkerToken(t.Context(), h.actors["root"], "gpu-box-1", "big-gpus", h.project.CreatedAt.AddDate(1, 0, 0)); err != nil {
 		t.Fatal(err)
 	}
-	v.post(at+"delete/", url.Values{}).wants(t, http.StatusUnprocessableEntity, "the environment is in use: worker tokens 1")
+	v.post(at+"delete/", url.Values{}).wants(t, http.StatusUnprocessableEntity, "The environment is in use: worker tokens 1")
 	tokens, err := h.accounts.WorkerTokens(t.Context(), h.actors["root"])
 	h.must(err)
 	for _, token := range tokens {
@@ -77,7 +77,7 @@ func TestAMemberSeesTheEnvironmentsThatTheyMayUseAndNoForm(t *testing.T) {
 		t.Error("eve sees what is not for her")
 	}
 	for _, path := range []string{"/environments/", "/environments/ours/", "/environments/ours/delete/"} {
-		h.visitor("ben").post(path, url.Values{"name": {"Mine"}}).wants(t, http.StatusForbidden, "only an operator")
+		h.visitor("ben").post(path, url.Values{"name": {"Mine"}}).wants(t, http.StatusForbidden, "Only an operator")
 	}
 	h.visitor("ben").get("/environments/ours/").wants(t, http.StatusForbidden)
 	standing := root.get("/environments/").words()

@@ -10,6 +10,7 @@ import (
 	"net/http/cookiejar"
 	"net/http/httptest"
 	"net/url"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -89,7 +90,11 @@ func newHouseAt(t testing.TB, reached *granttest.Registry, changes ...func(*hous
 	h := &house{t: t, registry: reached, actors: make(map[string]account.Actor)}
 	now := func() time.Time { return time.Now().UTC() }
 	logger := slog.New(slog.NewJSONHandler(&h.logged, nil))
-	kept, err := store.Open(ctx, filepath.Join(t.TempDir(), "fairlead.db"))
+	before, err := settled()
+	h.must(err)
+	database := filepath.Join(t.TempDir(), "fairlead.db")
+	h.must(os.WriteFile(database, before.database, 0o600))
+	kept, err := store.Open(ctx, database)
 	h.must(err)
 	h.store = kept
 	t.Cleanup(func() { h.must(kept.Close()) })
@@ -137,7 +142,7 @@ func newHouseAt(t testing.TB, reached *granttest.Registry, changes ...func(*hous
 	h.must(err)
 	h.server = httptest.NewServer(pages)
 	t.Cleanup(h.server.Close)
-	h.people()
+	h.people(before.tokens)
 	return h
 }
 
@@ -150,44 +155,14 @@ func (h *house) must(err error) {
 
 func passwordOf(name string) secret.Text { return secret.New("password of " + name) }
 
-// people makes everybody and their organisations.
-func (h *house) people() {
+// people finds everybody, who were there when the house was opened.
+func (h *house) people(tokens map[string]secret.Text) {
 	h.t.Helper()
-	ctx := h.t.Context()
-	first, err := h.accounts.Bootstrap(ctx, "root", "acme")
-	h.must(err)
-	root := h.sign("root", first)
-	h.must(h.accounts.SetPassword(ctx, root, "root", passwordOf("root")))
-	for _, name := range []string{"ada", "ben", "eve"} {
-		_, err := h.accounts.CreateUser(ctx, root, account.NewUser{Username: name, Password: passwordOf(name)})
+	for name, text := range tokens {
+		var err error
+		h.actors[name], err = h.accounts.Authenticate(h.t.Context(), text, "")
 		h.must(err)
 	}
-	_, err = h.accounts.SetMember(ctx, root, "acme", "ada", account.Admin)
-	h.must(err)
-	_, err = h.accounts.SetMember(ctx, root, "acme", "ben", account.Member)
-	h.must(err)
-	_, err = h.accounts.CreateOrganization(ctx, root, "evil")
-	h.must(err)
-	root = h.sign("root", passwordOf("root"))
-	_, err = h.accounts.SetMember(ctx, root, "evil", "eve", account.Admin)
-	h.must(err)
-	h.must(h.accounts.RemoveMember(ctx, root, "evil", "root"))
-	for _, name := range []string{"root", "ada", "ben", "eve"} {
-		h.actors[name] = h.sign(name, passwordOf(name))
-	}
-	_, text, err := h.accounts.CreateWorkerToken(ctx, root, "worker-1", "", time.Time{})
-	h.must(err)
-	h.actors["worker"], err = h.accounts.Authenticate(ctx, text, "")
-	h.must(err)
-}
-
-func (h *house) sign(name string, password secret.Text) account.Actor {
-	h.t.Helper()
-	_, text, err := h.accounts.SignIn(h.t.Context(), name, password, "test", "")
-	h.must(err)
-	actor, err := h.accounts.Authenticate(h.t.Context(), text, "")
-	h.must(err)
-	return actor
 }
 
 // furnish gives acme the project vision with code, and a credential.

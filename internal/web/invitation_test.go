@@ -36,7 +36,7 @@ func TestWhoeverIsInvitedMakesAnAccountAndIsSignedIn(t *testing.T) {
 	if done.status != http.StatusOK || !strings.HasPrefix(done.path, "/o/") || !strings.Contains(v.get("/settings/").words(), "grace@acme.example") {
 		t.Errorf("it came to %d %s", done.status, done.path)
 	}
-	h.visitor("").get(link).wants(t, http.StatusNotFound, "this invitation is not good")
+	h.visitor("").get(link).wants(t, http.StatusNotFound, "This invitation is not good")
 	h.visitor("grace")
 }
 
@@ -51,7 +51,7 @@ func TestWhoeverIsSignedInJoinsAsTheyAreAndAMemberStaysWhatTheyAre(t *testing.T)
 	if asked.byID("password") != nil {
 		t.Error("who is signed in is asked for a password")
 	}
-	eve.post(link, url.Values{"username": {"mallory"}, "password": {"password of mallory"}}).wants(t, http.StatusUnprocessableEntity, "you are signed in as eve")
+	eve.post(link, url.Values{"username": {"mallory"}, "password": {"password of mallory"}}).wants(t, http.StatusUnprocessableEntity, "You are signed in as eve")
 	eve.post(link+"join/", url.Values{}).wants(t, http.StatusOK, "you are a member of acme now")
 	if s := h.visitor("").post(link+"join/", url.Values{}); s.path != "/sign-in/" {
 		t.Errorf("a stranger came to %s", s.path)

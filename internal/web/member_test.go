@@ -17,7 +17,7 @@ func TestMembersAreSeenByAllAndChangedByAdmins(t *testing.T) {
 	}
 	ben.post("/o/1/members/", url.Values{"username": {"eve"}, "role": {"admin"}}).wants(t, http.StatusForbidden)
 	ben.get("/o/1/invitations/").wants(t, http.StatusForbidden)
-	h.visitor("eve").get("/o/1/members/").wants(t, http.StatusNotFound, "there is no organisation 1")
+	h.visitor("eve").get("/o/1/members/").wants(t, http.StatusNotFound, "There is no organisation 1")
 
 	unknown := ada.post("/o/1/members/", url.Values{"username": {"<i id=evil>"}, "role": {"member"}})
 	unknown.wants(t, http.StatusUnprocessableEntity, "there is no user")

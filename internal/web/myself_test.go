@@ -136,6 +136,6 @@ func TestSessionsAreListedAndEndedAndWhatBrowsersSayIsNoHTML(t *testing.T) {
 func TestNoticesOfMyExecutionsNeedAServerThatSendsMail(t *testing.T) {
 	v := newHouse(t).visitor("ada")
 	v.get("/settings/").wants(t, http.StatusOK, "This server sends no mail")
-	v.post("/settings/notices/", url.Values{"executions": {"error"}}).wants(t, http.StatusUnprocessableEntity, "this server sends no mail")
+	v.post("/settings/notices/", url.Values{"executions": {"error"}}).wants(t, http.StatusUnprocessableEntity, "This server sends no mail")
 	v.post("/settings/notices/", url.Values{}).wants(t, http.StatusOK, "Your notices are saved")
 }

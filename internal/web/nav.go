@@ -26,9 +26,11 @@ func (v *visit) nav() []navGroup {
 	groups := []navGroup{{"Work", []navLink{{Title: "Executions", To: "/executions/"}, {Title: "Projects", To: "/projects/"}, {Title: "Explain", To: "/explain/"}}}}
 	if o := v.organization; o != nil {
 		at := v.organizationPath()
-		links := []navLink{{Title: "Registries", To: at + "registries/"}, {Title: "Members", To: at + "members/"}}
+		links := []navLink{{Title: "Members", To: at + "members/"}}
 		if v.isAdmin() {
-			links = append(links, navLink{Title: "Audit", To: at + "audit/"}, navLink{Title: "Settings", To: at + "settings/"})
+			links = []navLink{
+				{Title: "Registries", To: at + "registries/"}, links[0], {Title: "Audit", To: at + "audit/"}, {Title: "Settings", To: at + "settings/"},
+			}
 		}
 		groups = append(groups, navGroup{o.Organization.Name, links})
 	}

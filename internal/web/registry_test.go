@@ -49,7 +49,7 @@ func TestACredentialIsSavedWithoutJavaScriptOnceTheRegistryTakesIt(t *testing.T)
 	h := newHarbour(t)
 	ada := h.guest("ada")
 	refused := ada.post(h.acme+"add/generic/", draftForm("wrong-"+registryPassword[:4]))
-	refused.wants(http.StatusUnprocessableEntity, "nothing is saved: registry.acme.example does not accept user", "enter the secret again")
+	refused.wants(http.StatusUnprocessableEntity, "Nothing is saved: registry.acme.example does not accept user", "enter the secret again")
 	if got := refused.words("steps"); !strings.HasPrefix(got, "failed registry.acme.example does not accept") {
 		t.Errorf("the steps are %q", got)
 	}
@@ -75,7 +75,7 @@ func TestTheStepsOfACheckComeOneByOne(t *testing.T) {
 	if refused.header.Get("Content-Type") != "text/event-stream" {
 		t.Fatalf("got %v", refused.header)
 	}
-	for _, want := range []string{"event: step\ndata: <li class=\"step\">", "event: parts\ndata: ", "nothing is saved: ", `id="password-problem"`} {
+	for _, want := range []string{"event: step\ndata: <li class=\"step\">", "event: parts\ndata: ", "Nothing is saved: ", `id="password-problem"`} {
 		if !strings.Contains(refused.text, want) {
 			t.Errorf("there is no %s in\n%s", want, refused.text)
 		}
@@ -199,13 +199,13 @@ func TestACredentialIsCheckedChangedRotatedAndDeleted(t *testing.T) {
 	ada.post(here+"change/", url.Values{"name": {"two"}, "image_patterns": {"registry.acme.example/ml/train"}, "expires_at": {"2100-01-31"}}).
 		wants(http.StatusOK, "The credential two is changed.", "2100-01-31", "credential.update").lacks("ml/*")
 	ada.post(here+"change/", url.Values{"name": {"two"}, "image_patterns": {"registry.acme.example/ml/train"}, "expires_at": {"2100-01-31"}, "username": {"ro bot"}, "proxy": {""}}).
-		wants(http.StatusUnprocessableEntity, "nothing is saved: registry.acme.example does not accept user")
+		wants(http.StatusUnprocessableEntity, "Nothing is saved: registry.acme.example does not accept user")
 	ada.post(here+"change/", url.Values{"name": {"two"}, "image_patterns": {"registry.acme.example/ml/train"}, "expires_at": {""}, "username": {"other"}, "skip_check": {"yes"}}).
 		wants(http.StatusOK, "unchecked", "User name other").lacks("2100-01-31")
 
 	ada.post(here+"rotate/", url.Values{"username": {"robot"}}).wants(http.StatusUnprocessableEntity, "give the new secret")
 	ada.post(here+"rotate/", url.Values{"username": {"robot"}, "password": {"wrong"}}).
-		wants(http.StatusUnprocessableEntity, "the new secret is not used, and nothing has changed", "failed registry.acme.example does not accept")
+		wants(http.StatusUnprocessableEntity, "The new secret is not used, and nothing has changed", "failed registry.acme.example does not accept")
 	ada.post(here+"rotate/", url.Values{"what": {"renew"}}).wants(http.StatusUnprocessableEntity, "cannot make a new secret by itself")
 	ada.post(here+"rotate/", url.Values{"username": {"robot"}, "password": {registryPassword}}).wants(http.StatusOK, "has its new secret", "is held until")
 	ada.get(here+"rotate/").wants(http.StatusOK, "Go back to the held secret")

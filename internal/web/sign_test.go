@@ -29,12 +29,12 @@ func TestARefusedSignInKeepsTheNameAndNeverThePassword(t *testing.T) {
 	v := newHouse(t).visitor("")
 	form := url.Values{"username": {"ada"}, "password": {"not hers at all"}, "to": {"/projects/"}}
 	refused := v.post("/sign-in/", form)
-	refused.wants(t, http.StatusUnprocessableEntity, "the user name or the password is wrong")
+	refused.wants(t, http.StatusUnprocessableEntity, "The user name or the password is wrong.")
 	if name := attribute(refused.byID("username"), "value"); name != "ada" {
 		t.Errorf("the name is %q", name)
 	}
 	live := v.htmx("/sign-in/", form)
-	live.wants(t, http.StatusUnprocessableEntity, "the user name or the password is wrong")
+	live.wants(t, http.StatusUnprocessableEntity, "The user name or the password is wrong.")
 	for _, s := range []shown{refused, live} {
 		if strings.Contains(s.text, "not hers at all") {
 			t.Error("the password came back")

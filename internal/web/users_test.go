@@ -44,7 +44,7 @@ func TestOperatorsMakeUsersAndHelpWhoLostTheirPasswordOrPhone(t *testing.T) {
 	if s := root.post("/users/root/password/", url.Values{"password": {"password of ben"}}); s.path != "/settings/password/" {
 		t.Errorf("the operator's own password is set without the old one, at %s", s.path)
 	}
-	root.get("/users/nobody/").wants(t, http.StatusNotFound, "there is no user")
+	root.get("/users/nobody/").wants(t, http.StatusNotFound, "There is no user")
 
 	root.post("/organizations/", url.Values{"name": {"acme"}}).wants(t, http.StatusUnprocessableEntity, "acme")
 	root.post("/organizations/", url.Values{"name": {"labs"}}).wants(t, http.StatusOK, "The organisation labs is made", "Members of labs", "you")

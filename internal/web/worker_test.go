@@ -60,10 +60,10 @@ func TestMachinesAreForOperatorsAlone(t *testing.T) {
 	h := newHouse(t)
 	v := h.visitor("ada")
 	for _, path := range []string{"/workers/", "/workers/token/", "/workers/cache-token/"} {
-		v.get(path).wants(t, http.StatusForbidden, "only an operator")
+		v.get(path).wants(t, http.StatusForbidden, "Only an operator")
 	}
 	for _, path := range []string{"/workers/token/", "/workers/cache-token/", "/workers/" + h.actors["worker"].WorkerID + "/delete/"} {
-		v.post(path, url.Values{"name": {"mine"}}).wants(t, http.StatusForbidden, "only an operator")
+		v.post(path, url.Values{"name": {"mine"}}).wants(t, http.StatusForbidden, "Only an operator")
 	}
 	h.visitor("").get("/workers/").wants(t, http.StatusOK, "Sign in")
 }
