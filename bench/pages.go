@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"compress/gzip"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -118,8 +119,8 @@ func specialPages(f fill.Filled) []*measured {
 	return special
 }
 
-// measured is a page and what was measured of it. A file that is sent while it is read
-// is measured until it begins to come.
+// measured is a page and what was measured of it. A file to be saved is measured until
+// it begins to come.
 type measured struct {
 	path string
 	form url.Values // what is posted; nil: it is read
@@ -151,7 +152,6 @@ func (p *measured) isFile() bool {
 
 // answered is an answer as it was sent.
 type answered struct {
-	begun  time.Duration // until its first byte
 	status int
 	to     string // where it sends the browser on
 	packed bool
@@ -171,19 +171,31 @@ func (b *browser) do(ctx context.Context, method, path string, form url.Values) 
 	if form != nil {
 		request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	}
-	begin := time.Now()
 	response, err := b.client.Do(request)
 	if err != nil {
 		return answered{}, err
 	}
-	begun := time.Since(begin)
 	defer func() { _ = response.Body.Close() }() // read to its end
 	text, err := io.ReadAll(response.Body)
-	a := answered{begun: begun, status: response.StatusCode, to: response.Header.Get("Location"), packed: response.Header.Get("Content-Encoding") == "gzip", body: text}
+	a := answered{status: response.StatusCode, to: response.Header.Get("Location"), packed: response.Header.Get("Content-Encoding") == "gzip", body: text}
 	if err == nil && a.status >= http.StatusBadRequest && a.status != http.StatusNotFound {
 		err = fmt.Errorf("%s %s: %s", method, path, response.Status)
 	}
 	return a, err
+}
+
+// begin asks for a file and reads its first byte.
+func (b *browser) begin(ctx context.Context, path string) error {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, b.address+path, http.NoBody)
+	if err != nil {
+		return err
+	}
+	response, err := b.client.Do(request)
+	if err != nil {
+		return err
+	}
+	_, err = io.ReadFull(response.Body, make([]byte, 1))
+	return errors.Join(err, response.Body.Close())
 }
 
 func (b *browser) get(ctx context.Context, path string) (answered, error) {
@@ -275,6 +287,7 @@ func (b *browser) walk(ctx context.Context, special []*measured) (found []*measu
 			continue
 		}
 		kinds[p.kind]++
+		p.bytes = len(a.body)
 		found = append(found, p)
 		if p.form != nil || p.isFile() || strings.Contains(p.path, "/log/") {
 			continue
@@ -334,14 +347,14 @@ func (b *browser) measure(ctx context.Context, p *measured) error {
 	took := make([]time.Duration, pageTimes)
 	for i := range took {
 		begin := time.Now()
-		a, err := b.do(ctx, p.method(), p.path, p.form)
-		if err != nil {
+		if p.isFile() {
+			if err := b.begin(ctx, p.path); err != nil {
+				return err
+			}
+		} else if _, err := b.do(ctx, p.method(), p.path, p.form); err != nil {
 			return err
 		}
-		took[i], p.bytes = time.Since(begin), len(a.body)
-		if p.isFile() {
-			took[i] = a.begun
-		}
+		took[i] = time.Since(begin)
 	}
 	p.medians = append(p.medians, median(took))
 	p.all = append(p.all, took...)

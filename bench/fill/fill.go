@@ -36,6 +36,7 @@ const (
 	tokens        = 50
 	workers       = 30
 	queued        = 20 // executions that wait
+	running       = 30 // executions that a worker holds
 	atOnce        = 64 // changes that are under way together
 )
 
@@ -62,6 +63,7 @@ type filler struct {
 	organizations []account.Organization
 	projects      []account.Project
 	credentials   []string
+	workers       [workers]string // ids
 	filled        Filled
 }
 
@@ -166,7 +168,9 @@ func (f *filler) tokens(ctx context.Context) error {
 	return each(tokens+workers, func(i int) error {
 		token := account.Token{ID: uuid.NewString(), Name: fmt.Sprintf("token-%d", i), UserID: f.admin.ID, CreatedAt: f.now}
 		if i >= tokens {
-			token.Name, token.UserID, token.EnvironmentID = fmt.Sprintf("worker-%d", i), "", account.DefaultEnvironmentID
+			n := i - tokens
+			token.Name, token.UserID, token.EnvironmentID = fmt.Sprintf("worker-%d", n), "", account.DefaultEnvironmentID
+			f.workers[n] = token.ID
 		}
 		return f.store.CreateToken(ctx, token, uuid.NewString(), f.event(audit.TokenCreate, 0, token.ID, token.Name))
 	})

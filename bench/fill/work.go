@@ -106,13 +106,14 @@ func imageOf(n int) string {
 	return fmt.Sprintf("registry.acme.example/team-%d/train:v%d", n%1200, n%3)
 }
 
-// executions makes all but the last, ended in all ways, and those that wait.
+// executions makes all but the last: those that ended, in all ways, those that run and
+// those that wait.
 func (f *filler) executions(ctx context.Context) error {
 	report, err := json.Marshal(pulled())
 	if err != nil {
 		return err
 	}
-	err = each(Executions-queued-1, func(i int) error {
+	err = each(Executions-queued-1, func(i int) error { // the last of them run on
 		draft := f.draft(i)
 		if _, err := f.store.CreateExecution(ctx, draft, nil, f.event(audit.ExecutionCreate, 0, draft.ID, step)); err != nil {
 			return err
@@ -121,7 +122,7 @@ func (f *filler) executions(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if err := f.store.NoteImage(ctx, lease, "sha256:"+strings.Repeat("ab", 32), report); err != nil {
+		if err := f.store.NoteImage(ctx, lease, "sha256:"+strings.Repeat("ab", 32), report); err != nil || i >= Executions-queued-running-1 {
 			return err
 		}
 		if i == 1 {
@@ -155,7 +156,7 @@ func (f *filler) executions(ctx context.Context) error {
 // worker may be faster, and then there is another one.
 func (f *filler) take(ctx context.Context, n int) (execution.Execution, string, error) {
 	for {
-		lease := execution.Lease{ID: uuid.NewString(), WorkerID: uuid.NewString(), WorkerName: fmt.Sprintf("worker-%d", n%workers), ExpiresAt: f.now.Add(time.Hour)}
+		lease := execution.Lease{ID: uuid.NewString(), WorkerID: f.workers[n%workers], WorkerName: fmt.Sprintf("worker-%d", n%workers), ExpiresAt: f.now.Add(time.Hour)}
 		e, ok, err := f.store.TakeLease(ctx, account.DefaultEnvironmentID, lease, f.now)
 		if ok || err != nil {
 			return e, lease.ID, err
