@@ -1,6 +1,7 @@
 package journey_test
 
 import (
+	"strconv"
 	"testing"
 
 	"fairlead.dev/fairlead/internal/browsertest"
@@ -13,6 +14,18 @@ func runs(b *browsertest.Browser, step string) {
 	b.Click("Run a step")
 	b.In("main", "Run a step").In("list", step).Click(step)
 	b.Click("Run it")
+}
+
+// logged waits until the page's log has the text. It asks no tree of accessibility,
+// which Chromium does not survive while a page changes as fast as a log comes.
+func logged(b *browsertest.Browser, text string) {
+	b.WaitFor("#log")
+	b.Evaluate(`new Promise(resolve => {
+		const log = document.getElementById("log");
+		const look = () => { if (log.textContent.includes(`+strconv.Quote(text)+`)) resolve(); };
+		new MutationObserver(look).observe(log, {subtree: true, childList: true});
+		look();
+	})`, nil)
 }
 
 func TestAStepIsRunAndWatchedFromTheProjectsPage(t *testing.T) {
@@ -40,12 +53,12 @@ func TestAStepIsRunAndWatchedFromTheProjectsPage(t *testing.T) {
 	b.Screenshot("journey/run-step")
 	release := s.registry.Hold()
 	b.Click("Run it")
-	b.In("heading", "the first try").Sees("#1 the first try running")
+	b.Sees("#1 the first try running")
 	b.Axe()
 	b.Screenshot("journey/execution-pulling")
 	release()
-	b.In("heading", "the first try").Sees("complete")
-	b.In("log", "Log").Sees(`{"epoch":6,"loss":0.1}`)
+	b.Sees("#1 the first try complete")
+	logged(b, `{"epoch":6,"loss":0.1}`)
 	b.Sees("sha256:")
 	b.In("region", "The pull over time").Sees("Rate")
 	b.In("listitem", "loss").Sees("0.1 to 0.9 in 6 values, last 0.1")
@@ -54,12 +67,13 @@ func TestAStepIsRunAndWatchedFromTheProjectsPage(t *testing.T) {
 	b.Screenshot("journey/execution-complete")
 
 	runs(b, "slow")
-	b.In("log", "Log").Sees("started")
-	b.In("heading", "slow").Sees("running") // while its log is shown
+	b.Sees("#2 slow")
+	logged(b, "started")
+	b.Sees("#2 slow running") // while its log is shown
 	b.Screenshot("journey/execution-running")
 	b.Click("Stop")
 	b.Sees("was told to stop")
-	b.In("heading", "slow").Sees("stopped")
+	b.Sees("#2 slow stopped")
 	b.Axe()
 	b.Screenshot("journey/execution-stopped")
 	b.In("navigation", "Pages").Click("Executions")
@@ -77,7 +91,7 @@ func TestAFailedPullLeadsToItsExplanation(t *testing.T) {
 	s := startServer(t)
 	b := s.browse(s.ada)
 	runs(b, "train")
-	b.In("heading", "train").Sees("failed")
+	b.Sees("#1 train failed")
 	b.Sees("No registry credential of the organisation acme covers registry.acme.example/ml/train")
 	b.Axe()
 	b.Screenshot("journey/execution-uncovered")
@@ -88,14 +102,14 @@ func TestAFailedPullLeadsToItsExplanation(t *testing.T) {
 
 	s.addCredential("registry.acme.example/*")
 	runs(b, "hidden")
-	b.In("heading", "hidden").Sees("failed")
+	b.Sees("#2 hidden failed")
 	b.Axe()
 	b.Screenshot("journey/execution-refused")
 	b.Click("Which credential serves this image?")
 	b.In("listitem", "used").Sees("registry.acme.example/*")
 	runs(b, "fail")
-	b.In("log", "Log").Sees("before")
-	b.In("heading", "fail").Sees("failed")
+	b.Sees("#3 fail failed")
+	logged(b, "before")
 	b.Sees("Exit code 7")
 	b.Axe()
 	b.Screenshot("journey/execution-failed")
