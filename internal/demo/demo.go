@@ -100,8 +100,8 @@ func run(ctx context.Context, config Config, dir string, all []*shelf) (err erro
 		return nil
 	}
 	t.chapter("The server stays up: Ctrl-C ends it")
-	t.say("Address: %s", server.URL())
-	t.say("In another shell: fairlead login %s --username %s   (password %s)", server.URL(), adminName, s.adminPassword.Reveal())
+	t.say("In a browser: %s, as %s with the password %s", server.URL(), adminName, s.adminPassword.Reveal())
+	t.say("In another shell: fairlead login %s --username %s", server.URL(), adminName)
 	t.say("and then, for example: fairlead registry list, fairlead execution list, fairlead audit")
 	<-ctx.Done()
 	return nil
