@@ -149,9 +149,7 @@ func options(program, profile string) []chromedp.ExecAllocatorOption {
 		chromedp.Flag("disable-dev-shm-usage", small),
 		chromedp.Flag("disable-gpu", true),
 		chromedp.Flag("disable-component-update", true),
-		// A page that changes its process on the way to the next one may leave a question about it without answer.
-		chromedp.Flag("disable-back-forward-cache", true),
-		chromedp.Flag("disable-features", "Translate,OptimizationHints,MediaRouter,AutofillServerCommunication,PasswordLeakDetection,BackForwardCache,RenderDocument,PaintHolding"),
+		chromedp.Flag("disable-features", "Translate,OptimizationHints,MediaRouter,AutofillServerCommunication,PasswordLeakDetection"),
 		chromedp.Flag("disk-cache-size", "1048576"),
 		chromedp.Flag("hide-scrollbars", true),
 		chromedp.Flag("lang", "en-GB"),

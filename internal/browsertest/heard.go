@@ -9,6 +9,7 @@ import (
 	"sync"
 
 	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/inspector"
 	"github.com/chromedp/cdproto/log"
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/cdproto/page"
@@ -59,6 +60,8 @@ func (b *Browser) listen(event any) {
 			h.trouble("%s: %s", h.requests[e.RequestID], cmp.Or(string(e.BlockedReason), e.ErrorText))
 		}
 
+	case *inspector.EventTargetCrashed: // it answers nothing any more
+		h.trouble("its process crashed")
 	case *runtime.EventConsoleAPICalled:
 		if e.Type == runtime.ConsoleAPICalledTypeError || e.Type == runtime.ConsoleAPICalledTypeAssert {
 			h.trouble("console: %s", words(e.Args))
