@@ -129,7 +129,7 @@ func (a azure) expiry(ctx context.Context, m Material, host string, checkup *Che
 	known, err := a.clientSecret(ctx, m, host)
 	if err != nil || known.Ends.IsZero() {
 		checkup.Unknown(AskExpiry, "Entra does not tell the application when its secret ends",
-			"Give the day that the portal shows with --expires, to be warned before it, or let the application read that: Microsoft Graph's permission Application.Read.All.")
+			"Give the day that the portal shows (--expires), to be warned before it, or let the application read that: Microsoft Graph's permission Application.Read.All.")
 		return
 	}
 	checkup.Report().CreatedAt = known.Begin

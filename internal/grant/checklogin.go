@@ -97,7 +97,7 @@ func (c loginCheck) expiry() {
 		ends, says = c.ends(c.who.secret)
 	}
 	if !says {
-		c.checkup.Unknown(AskExpiry, "The registry does not tell when the secret ends", "Give the day with --expires, to be warned before it.")
+		c.checkup.Unknown(AskExpiry, "The registry does not tell when the secret ends", "Give the day (--expires), to be warned before it.")
 		return
 	}
 	c.checkup.Report().ExpiresAt = ends

@@ -361,7 +361,7 @@ func (e awsECR) checkKey(ctx context.Context, request CheckRequest, host string,
 	answer, err := a.iam().ListAccessKeys(ctx, &iam.ListAccessKeysInput{})
 	if err != nil {
 		checkup.Unknown(AskExpiry, "The key has no end; IAM does not tell this user how old it is",
-			"To be warned of an old key, allow iam:ListAccessKeys on the user itself, or give a day with --expires.")
+			"To be warned of an old key, allow iam:ListAccessKeys on the user itself, or give a day (--expires).")
 		return
 	}
 	for _, key := range answer.AccessKeyMetadata {

@@ -344,5 +344,5 @@ func (c googleCheck) expiry(ctx context.Context) {
 }
 
 func (c googleCheck) untoldAge() {
-	c.checkup.Unknown(AskExpiry, "Google does not tell how old the key is", "Give the day with --expires, to be warned before it.")
+	c.checkup.Unknown(AskExpiry, "Google does not tell how old the key is", "Give the day (--expires), to be warned before it.")
 }
