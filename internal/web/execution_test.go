@@ -32,7 +32,7 @@ func TestAStepIsRunFromItsForm(t *testing.T) {
 	fields.Set("parameters.epochs", "7")
 	fields.Set("parameters.fast", "yes")
 	made := v.post("/projects/"+h.project.ID+"/run/", fields)
-	made.wants(t, http.StatusOK, "#1 is in the queue.", "My run", "registry.acme.example/ml/train:v1", "python train.py --epochs=7 --fast")
+	made.wants(t, http.StatusOK, "#1 was put into the queue.", "My run", "registry.acme.example/ml/train:v1", "python train.py --epochs=7 --fast")
 	v.get("/executions/").wants(t, http.StatusOK, "My run", "queued", "acme/vision", "ben")
 }
 

@@ -279,7 +279,7 @@ func (s *site) run(v *visit) (answer, error) {
 	if err != nil {
 		return v.refuse(f, err, again)
 	}
-	return seeOther{to: executionPath(made.ID), said: fmt.Sprintf("#%d is in the queue.", made.Counter)}, nil
+	return seeOther{to: executionPath(made.ID), said: fmt.Sprintf("#%d was put into the queue.", made.Counter)}, nil
 }
 
 // pairs are the parameters that were given, as NAME=VALUE. A field that was left empty

@@ -30,8 +30,6 @@
       over = true;
       source.close();
       closeLayers();
-      var said = document.querySelector("p.said"); // that it is in the queue, say
-      if (said) said.remove();
       document.body.dispatchEvent(new CustomEvent("execution-ended"));
     });
     source.addEventListener("problem", function (event) {
