@@ -26,7 +26,7 @@ func manual(t *testing.T) string {
 func TestMandocHasNothingToSayAgainstTheManual(t *testing.T) {
 	mandoc, err := exec.LookPath("mandoc")
 	if err != nil {
-		t.Skip("mandoc is not here; make test-prerequisites installs it")
+		t.Fatal("mandoc is not here; make test-prerequisites installs it")
 	}
 	pages, err := filepath.Glob(filepath.Join(manual(t), "*.1"))
 	if err != nil || len(pages) < 50 {
@@ -41,7 +41,7 @@ func TestAPageOfTheManualSaysAllThatTheHelpDoes(t *testing.T) {
 	dir := manual(t)
 	mandoc, err := exec.LookPath("mandoc")
 	if err != nil {
-		t.Skip("mandoc is not here; make test-prerequisites installs it")
+		t.Fatal("mandoc is not here; make test-prerequisites installs it")
 	}
 	for page, want := range map[string][]string{
 		"fairlead.1":              {"fairlead-run(1)", "FAIRLEAD_TOKEN", "/etc/fairlead/fairlead.yaml", "EXIT STATUS"},
