@@ -7,7 +7,6 @@ import (
 	"embed"
 	"encoding/hex"
 	"io/fs"
-	"mime"
 	"net/http"
 	"path"
 	"strconv"
@@ -55,11 +54,19 @@ func openAssets() (*assets, error) {
 	return a, nil
 }
 
+// kindOf is a file's type. It is not asked of the machine, whose list may differ and is
+// long to read.
 func kindOf(name string) string {
-	if kind := mime.TypeByExtension(path.Ext(name)); kind != "" {
-		return kind
+	switch path.Ext(name) {
+	case ".css":
+		return "text/css; charset=utf-8"
+	case ".js":
+		return "text/javascript; charset=utf-8"
+	case ".svg":
+		return "image/svg+xml"
+	default:
+		return "text/plain; charset=utf-8"
 	}
-	return "text/plain; charset=utf-8"
 }
 
 // link is the address of a file for a page.
