@@ -1,10 +1,10 @@
 package cli
 
 import (
-	"fmt"
 	"regexp"
 	"strings"
-	"unicode"
+
+	"fairlead.dev/fairlead/internal/wire"
 )
 
 // colour is a sequence that changes how text looks and nothing else.
@@ -22,7 +22,7 @@ func harmless(text string) string { return clean(text, false) }
 func harmlessInColour(text string) string { return clean(text, true) }
 
 func clean(text string, colours bool) string {
-	if !strings.ContainsFunc(text, isHarmful) {
+	if !strings.ContainsFunc(text, wire.IsHarmful) {
 		return text
 	}
 	var b strings.Builder
@@ -32,8 +32,8 @@ func clean(text string, colours bool) string {
 		case r == '\x1b' && colours && colour.MatchString(text[i:]):
 			b.WriteRune(r) // what follows it is printable
 			coloured = true
-		case isHarmful(r):
-			b.WriteString(escaped(r))
+		case wire.IsHarmful(r):
+			b.WriteString(wire.Escaped(r))
 		default:
 			b.WriteRune(r)
 		}
@@ -42,29 +42,4 @@ func clean(text string, colours bool) string {
 		b.WriteString(plainColour)
 	}
 	return b.String()
-}
-
-func escaped(r rune) string {
-	switch {
-	case r == '\r':
-		return `\r`
-	case r < 0x80:
-		return fmt.Sprintf(`\x%02x`, r)
-	default:
-		return fmt.Sprintf(`\u%04x`, r)
-	}
-}
-
-// isHarmful reports whether a terminal might do something at r: a control
-// character, or one that changes the direction of text
-// (https://www.unicode.org/reports/tr9/).
-func isHarmful(r rune) bool {
-	return r != '\t' && unicode.IsControl(r) || r >= 0x202a && r <= 0x202e || r >= 0x2066 && r <= 0x2069
-}
-
-// lastOverwrite is what a terminal would show of a line that a progress bar
-// wrote over with carriage returns.
-func lastOverwrite(text string) string {
-	text = strings.TrimRight(text, "\r")
-	return text[strings.LastIndexByte(text, '\r')+1:]
 }

@@ -4,6 +4,8 @@ import (
 	"strings"
 	"testing"
 	"unicode"
+
+	"fairlead.dev/fairlead/internal/wire"
 )
 
 func TestWhatATerminalWouldObeyIsShownAsAnEscape(t *testing.T) {
@@ -22,7 +24,7 @@ func TestWhatATerminalWouldObeyIsShownAsAnEscape(t *testing.T) {
 	if got := harmless("\x1b[31mred"); got != `\x1b[31mred` {
 		t.Errorf("a colour where none may be: %q", got)
 	}
-	if got := lastOverwrite("10%\r50%\r100%\r"); got != "100%" {
+	if got := wire.LastOverwrite("10%\r50%\r100%\r"); got != "100%" {
 		t.Errorf("a progress bar is shown as %q", got)
 	}
 }

@@ -430,7 +430,7 @@ func newLineOutput(w io.Writer) *lineOutput { return &lineOutput{w: w, terminal:
 
 func (o *lineOutput) line(text string) {
 	if o.terminal {
-		text = harmlessInColour(lastOverwrite(text))
+		text = harmlessInColour(wire.LastOverwrite(text))
 	}
 	o.buffer.WriteString(text)
 	o.buffer.WriteByte('\n')

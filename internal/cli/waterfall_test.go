@@ -122,7 +122,7 @@ func FuzzWaterfall(f *testing.F) {
 			if n := utf8.RuneCountInString(line); n > width {
 				t.Errorf("a line of %d characters, where there is room for %d: %q", n, width, line)
 			}
-			if strings.ContainsFunc(line, isHarmful) {
+			if strings.ContainsFunc(line, wire.IsHarmful) {
 				t.Errorf("a terminal may do something at %q", line)
 			}
 		}

@@ -1,12 +1,12 @@
 package web
 
 import (
-	"fmt"
 	"html"
 	"strconv"
 	"strings"
-	"unicode"
 	"unicode/utf8"
+
+	"fairlead.dev/fairlead/internal/wire"
 )
 
 // look is how text of a log looks: what SGR sequences set.
@@ -46,7 +46,7 @@ func (l look) classes() string {
 // do anything else is shown as an escape. It returns the look that the next line of
 // the same stream begins with.
 func appendText(to []byte, text string, now look) ([]byte, look) {
-	text = lastOverwrite(text)
+	text = wire.LastOverwrite(text)
 	begin := 0
 	flush := func(end int) {
 		if end <= begin {
@@ -69,22 +69,15 @@ func appendText(to []byte, text string, now look) ([]byte, look) {
 			continue
 		}
 		r, size := utf8.DecodeRuneInString(text[i:])
-		if isHarmful(r) {
+		if wire.IsHarmful(r) {
 			flush(i)
-			to = append(to, `<span class="esc">`+escaped(r)+`</span>`...)
+			to = append(to, `<span class="esc">`+wire.Escaped(r)+`</span>`...)
 			begin = i + size
 		}
 		i += size
 	}
 	flush(len(text))
 	return to, now
-}
-
-// lastOverwrite is what a terminal would show of a line that a progress bar wrote
-// over with carriage returns.
-func lastOverwrite(text string) string {
-	text = strings.TrimRight(text, "\r")
-	return text[strings.LastIndexByte(text, '\r')+1:]
 }
 
 // sgr reads a sequence that changes how text looks and nothing else.
@@ -233,17 +226,4 @@ func nearest(rgb [3]int) int {
 		}
 	}
 	return best + 1
-}
-
-// isHarmful reports whether a character is a control, or changes the direction of
-// text (https://www.unicode.org/reports/tr9/).
-func isHarmful(r rune) bool {
-	return r != '\t' && unicode.IsControl(r) || r >= 0x202a && r <= 0x202e || r >= 0x2066 && r <= 0x2069
-}
-
-func escaped(r rune) string {
-	if r < 0x80 {
-		return fmt.Sprintf(`\x%02x`, r)
-	}
-	return fmt.Sprintf(`\u%04x`, r)
 }

@@ -6,6 +6,8 @@ import (
 
 	"golang.org/x/net/html"
 	"golang.org/x/net/html/atom"
+
+	"fairlead.dev/fairlead/internal/wire"
 )
 
 func TestALogsColoursBecomeClasses(t *testing.T) {
@@ -52,7 +54,7 @@ func check(t *testing.T, node *html.Node) {
 	switch {
 	case node.Type == html.TextNode:
 		for _, r := range node.Data {
-			if isHarmful(r) && r != '\n' && r != '\r' {
+			if wire.IsHarmful(r) && r != '\n' && r != '\r' {
 				t.Errorf("%q came through", r)
 			}
 		}

@@ -199,7 +199,7 @@ func (s *site) logText(v *visit) (answer, error) {
 
 // harmless takes away what a terminal would obey when the text is shown in one.
 func harmless(r rune) rune {
-	if isHarmful(r) {
+	if wire.IsHarmful(r) {
 		return '\ufffd'
 	}
 	return r
